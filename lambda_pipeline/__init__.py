@@ -1,0 +1,1 @@
+"""Lambda architecture over a HAPI FHIR server: batch views, a speed layer, and answers that merge both."""

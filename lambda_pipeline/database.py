@@ -1,0 +1,122 @@
+"""Connections to PostgreSQL: pooled, in UTC, with exact decimals, and as one snapshot where one is needed."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import partial
+from typing import Any, cast
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.types.json import set_json_loads
+from sqlalchemy.exc import ArgumentError
+
+from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def parse_url(url: str, *, name: str) -> sa.URL:
+    """A PostgreSQL URL for psycopg 3, whatever driver it named.
+
+    Raises:
+        ConfigurationError: not a PostgreSQL URL; `name` is the setting to blame.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(f"{name} is not a URL", hint="postgresql://user:password@host:5432/database") from None
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigurationError(f"{name} names {parsed.get_backend_name()}", hint="only PostgreSQL is supported")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database.
+
+    Every connection is in autocommit mode, in UTC, and reads JSON numbers as `Decimal`: a FHIR decimal never passes
+    through a float. The pool is an SQLAlchemy engine, which is also what pandas and other libraries take.
+
+    Args:
+        url: any PostgreSQL URL.
+        name: the setting it came from, for error messages.
+        pool_size: connections kept open.
+        connect_timeout_s: seconds until a server counts as unreachable.
+        application_name: shown in `pg_stat_activity`.
+    """
+
+    def __init__(
+        self, url: str, *, name: str = "HAPI_DB_URL", pool_size: int = 5, connect_timeout_s: int = 5,
+        application_name: str = "lambda_pipeline",
+    ) -> None:
+        self.name = name
+        self.url = parse_url(url, name=name)
+        self.engine = sa.create_engine(
+            self.url, hide_parameters=True, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"connect_timeout": connect_timeout_s, "application_name": application_name},
+        )
+        sa.event.listen(self.engine, "connect", _prepare)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A pooled connection in autocommit mode.
+
+        Raises:
+            HapiUnavailableError: the server cannot be reached.
+        """
+        try:
+            pooled = self.engine.raw_connection()
+        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+            raise HapiUnavailableError(f"{self.name}: {self.describe()} cannot be reached: {reason(error)}") from None
+        connection = cast("Connection", pooled.driver_connection)
+        try:
+            yield connection
+        finally:
+            if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                pooled.invalidate()
+            pooled.close()
+
+    @contextmanager
+    def transaction(self, *, read_only: bool = True) -> Iterator[Connection]:
+        """One `REPEATABLE READ` transaction: everything read inside it is one moment. The caller reads first.
+
+        Nothing may wait for a lock inside before the first statement is done: that statement takes the snapshot.
+        """
+        with self.connect() as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = read_only
+            try:
+                with connection.transaction():
+                    yield connection
+            finally:
+                if not connection.closed:
+                    connection.isolation_level = None
+                    connection.read_only = None
+
+    def describe(self) -> str:
+        """Host and database for messages; never user or password."""
+        host = self.url.host or self.url.query.get("host") or "local socket"
+        return f"PostgreSQL at {host} database {self.url.database}"
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self.engine.dispose()
+
+
+def reason(error: BaseException) -> str:
+    """The first line of a driver's error, without the statement or its values."""
+    original = getattr(error, "orig", None) or error
+    lines = str(original).strip().splitlines()
+    return lines[0] if lines else type(original).__name__
+
+
+def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 (the DBAPI connection of SQLAlchemy's event)
+    raw = getattr(connection, "driver_connection", connection)
+    raw = getattr(raw, "_connection", raw)
+    set_json_loads(partial(json.loads, parse_float=Decimal), raw)
+    with raw.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.execute("SET datestyle = 'ISO, YMD'")
+        cursor.execute("SET extra_float_digits = 1")

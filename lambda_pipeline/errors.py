@@ -1,0 +1,172 @@
+"""Every error this project raises on purpose, and the exit code of a command that ends with it.
+
+One hierarchy: `LambdaPipelineError` says what was wrong with which thing, and what to do about it. A message never
+carries patient data: it names resources by key, columns, files and servers. `code` is stable and may be matched by
+programs; `exit_code` is what `lambda-pipeline` ends with.
+
+    0 done   1 unhealthy or failed   2 configuration or server   3 bad input   4 answer refused   5 refresh failed
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class LambdaPipelineError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        message: what was wrong, naming the thing.
+        hint: what to do about it; empty when the message says so already.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigurationError(LambdaPipelineError):
+    """A setting is missing or has a value that cannot work."""
+
+    code = "configuration"
+    exit_code = 2
+
+
+class ServerUnavailableError(LambdaPipelineError):
+    """A server that is needed cannot be reached, or went away."""
+
+    code = "server-unavailable"
+    exit_code = 2
+
+
+class HapiUnavailableError(ServerUnavailableError):
+    """HAPI's database cannot be reached."""
+
+    code = "hapi-unavailable"
+
+
+class RedisUnavailableError(ServerUnavailableError):
+    """Redis cannot be reached, is loading, or refuses writes (out of memory, read-only)."""
+
+    code = "redis-unavailable"
+
+
+class SourceError(LambdaPipelineError):
+    """HAPI's database is reachable but is not what the source reader needs (tables, columns, rights, standby)."""
+
+    code = "source"
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one file.
+
+    Attributes:
+        file: name of the file, or of the thing when there is no file.
+        path: JSON path inside it, such as `$.select[0].column[2].path`.
+        reason: what is wrong; quotes the expression with a caret where there is one.
+        hint: what to write instead; may be empty.
+    """
+
+    file: str
+    path: str
+    reason: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}: {self.reason}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ViewDefinitionError(LambdaPipelineError):
+    """One or more ViewDefinitions are malformed or use something that is not supported; lists every problem."""
+
+    code = "view-definition"
+    exit_code = 3
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class BadRequestError(LambdaPipelineError):
+    """A question that cannot be asked: unknown view, column, operator, type or value; SQL that is no single SELECT."""
+
+    code = "bad-request"
+    exit_code = 3
+
+
+class BadDataError(LambdaPipelineError):
+    """Input data that cannot be read: not JSON, no resourceType, an unknown bundle type."""
+
+    code = "bad-data"
+    exit_code = 3
+
+
+class AnswerRefusedError(LambdaPipelineError):
+    """Base of refusals: the answer at a stated frontier cannot be shown to be right, so there is none."""
+
+    code = "refused"
+    exit_code = 4
+
+
+class NoGenerationError(AnswerRefusedError):
+    """No generation has been published yet."""
+
+    code = "no-generation"
+
+
+class ViewNotPublishedError(AnswerRefusedError):
+    """The view exists as a file but the published generation does not hold it."""
+
+    code = "view-not-published"
+
+
+class CoverageGapError(AnswerRefusedError):
+    """The overlay lost something, and the missing window may not be read from the source."""
+
+    code = "coverage-gap"
+
+
+class StaleAnswerError(AnswerRefusedError):
+    """The frontier is older than the freshness target, and the missing window may not be read from the source."""
+
+    code = "stale"
+
+
+class QuarantinedError(AnswerRefusedError):
+    """The view has quarantined resources and the caller does not accept an answer without them."""
+
+    code = "quarantined"
+
+
+class QueryFailedError(LambdaPipelineError):
+    """PostgreSQL ended the query: a time limit, a missing right, or an error in the analyst's SQL."""
+
+    code = "query-failed"
+
+
+class RefreshError(LambdaPipelineError):
+    """A refresh failed; the last published generation stays what it was."""
+
+    code = "refresh-failed"
+    exit_code = 5
+
+
+class RefreshInProgressError(RefreshError):
+    """Another refresh holds the lock."""
+
+    code = "refresh-in-progress"
+
+
+class CaptureError(LambdaPipelineError):
+    """A poll failed; mark and entries in Redis are what they were."""
+
+    code = "capture-failed"

@@ -1,0 +1,119 @@
+"""All settings, typed, in one place; read from environment variables, never from a file.
+
+Servers have the names their users know: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG_URL`. Everything else is
+`LAMBDA_PIPELINE_<NAME>`. Whichever server is not named is started from the embedded binaries (`lambda_pipeline.embedded`).
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lambda_pipeline.errors import ConfigurationError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def project_root() -> Path:
+    """The checkout when installed from one (it holds `dagster.yaml`), else the current directory."""
+    return PACKAGE.parent if (PACKAGE.parent / "dagster.yaml").exists() else Path.cwd()
+
+
+def sql_directory() -> Path:
+    """The folder with schema, roles, saved queries and view definitions: `sql/` of a checkout, or its copy in a wheel."""
+    packaged = PACKAGE / "sql"
+    return packaged if packaged.exists() else PACKAGE.parent / "sql"
+
+
+def _default_home() -> Path:
+    return project_root() / ".lambda_pipeline"
+
+
+def _default_view_definitions() -> Path:
+    return sql_directory() / "view_definitions"
+
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Settings of every process of one deployment; immutable once read."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LAMBDA_PIPELINE_", frozen=True, hide_input_in_errors=True, populate_by_name=True, extra="ignore"
+    )
+
+    home: Path = Field(default_factory=_default_home, description="Folder of the embedded servers and of results.")
+    hapi_db_url: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("HAPI_DB_URL", "hapi_db_url"),
+        description="postgresql://… of HAPI's database; the batch views live in it, in a schema of their own.",
+    )
+    batch_db_url: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("BATCH_DB_URL", "batch_db_url"),
+        description="Reserved: a separate database for the batch views. Refused until it is built.",
+    )
+    redis_url: SecretStr | None = Field(None, validation_alias=AliasChoices("REDIS_URL", "redis_url"))
+    dagster_pg_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DAGSTER_PG_URL", "dagster_pg_url"))
+
+    view_definitions: Path = Field(default_factory=_default_view_definitions)
+    hapi_schema: str = Field("public", description="Schema of HAPI's own tables.")
+    batch_schema: str = Field("sqlonfhir", description="Schema of the batch views.")
+    source_timezone: str = Field("UTC", description="Zone of HAPI's JVM: its timestamps carry none.")
+
+    nightly_cron: str = "0 2 * * *"
+    timezone: str = Field("UTC", description="Zone of the nightly schedule.")
+
+    speed_layer: bool = Field(True, description="Off: no polling; live answers read the window since the generation.")
+    poll_interval_s: Seconds = 1.0
+    tick_budget_s: Seconds = Field(4.0, description="How long one sensor tick goes on polling; Dagster's loop is 5 s.")
+    report_interval_s: Seconds = Field(60.0, description="The speed asset is reported at least this often.")
+    poll_overlap_s: Seconds = Field(
+        60.0, description="How far below the watermark a ranged poll reaches: stamp-to-write time plus clock skew."
+    )
+    exact_scan_max_rows: int = Field(
+        2_000_000, ge=0,
+        description="Up to so many rows of HFJ_RESOURCE every poll scans on xmin, without trusting HAPI's clock.",
+    )
+    sweep_interval_s: Seconds = Field(30.0, description="Above that size: how often a poll scans on xmin all the same.")
+    poll_page_rows: int = Field(5_000, ge=1, description="Resources flattened in one statement by a poll.")
+    ttl_hours: float = Field(168.0, gt=0, description="Safety net of overlay entries, far above the refresh interval.")
+    ttl_hours_by_type: dict[str, float] = Field(default_factory=dict)
+    overlay_max_entries: int = Field(200_000, ge=1)
+    overlay_max_bytes: int = Field(512 * 1024 * 1024, ge=1)
+    redis_prefix: str = "lambda_pipeline"
+    redis_timeout_s: Seconds = 5.0
+
+    build_chunk_rows: int = Field(10_000, ge=1, description="Resources flattened in one statement by a build.")
+    pool_size: int = Field(5, ge=1)
+    connect_timeout_s: int = Field(5, ge=1)
+    query_timeout_s: Seconds = 120.0
+    refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
+    freshness_target_s: float | None = Field(
+        None, gt=0, description="Default of live answers: read the source when the frontier is older than this."
+    )
+    read_source_on_gap: bool = Field(True, description="Off: refuse live answers that the overlay cannot cover.")
+
+    @property
+    def results(self) -> Path:
+        """Where query jobs put their files."""
+        return self.home / "results"
+
+    def ttl_s(self, resource_type: str) -> int:
+        """Seconds an overlay entry of this type lives without being touched."""
+        return int(self.ttl_hours_by_type.get(resource_type, self.ttl_hours) * 3600)
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: an environment variable has a value that cannot work; names the variable, not the value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigurationError(f"settings: {problems}", hint="see docs/settings.md") from None

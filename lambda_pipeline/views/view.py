@@ -1,0 +1,77 @@
+"""What the rest of the project knows of a view: its columns, its digest, and its `SELECT` over a relation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import sql
+
+KEY_COLUMNS = ("_partition", "_id", "_version")
+"""Resource key and version, first in every compiled SELECT. No view column can start with an underscore."""
+
+RELATION_PLACEHOLDER = "{{relation}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a view.
+
+    Attributes:
+        name: as in the definition.
+        type: PostgreSQL type as a DDL would write it: `text`, `numeric`, `numeric(10,2)`, `timestamptz`, `jsonb` ...
+        fhir_type: the FHIR type of the definition, where it has one.
+        path: the FHIRPath expression.
+        collection: whether the column holds a list; its type is then `jsonb`.
+        indexed: whether the batch table gets an index on it (column tag `lambda_pipeline/index`).
+        description: from the definition; may be empty.
+    """
+
+    name: str
+    type: str
+    fhir_type: str | None = None
+    path: str = ""
+    collection: bool = False
+    indexed: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A compiled ViewDefinition.
+
+    Attributes:
+        name: the view's `name`; also the name of its relation.
+        resource: the resource type it looks at, such as `Patient`.
+        columns: in the order of the specification.
+        definition: the ViewDefinition as JSON.
+        digest: 64 hex digits over compiled text and columns: two views with one digest give equal rows.
+        complete_body: whether the SELECT reads `meta`, or `id` elsewhere than at the root: the relation must then
+            provide bodies that have both, which HAPI's stored text has not.
+        statement: the compiled SELECT, with `{{relation}}` for the relation.
+        file: where it was read from.
+        description: from the definition; may be empty.
+    """
+
+    name: str
+    resource: str
+    columns: tuple[Column, ...]
+    digest: str
+    statement: str
+    complete_body: bool = False
+    file: str = ""
+    description: str = ""
+    definition: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def select(self, relation: sql.Composable) -> sql.Composed:
+        """The view over a relation of resources: `_partition, _id, _version` and the view's columns.
+
+        Args:
+            relation: anything that may stand in a FROM clause in parentheses: a SELECT with the columns
+                `partition integer, type text, id text, version bigint, last_updated timestamptz, body jsonb`,
+                already narrowed to resources of type `self.resource`.
+
+        Returns:
+            A statement to be executed with parameters (`%` in its text is doubled), if only an empty mapping.
+        """
+        before, after = self.statement.replace("%", "%%").split(RELATION_PLACEHOLDER)
+        return sql.Composed([sql.SQL(before), relation, sql.SQL(after)])  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+"""One start, stop or clean at a time per home."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lambda_pipeline.errors import ServerUnavailableError
+
+PAUSE_S = 0.02
+
+
+@contextmanager
+def exclusive(file: Path, *, timeout_s: float = 240.0) -> Iterator[None]:
+    """Hold the lock on a file, which is made when missing (its folder too).
+
+    The kernel lets go of it when the holder ends, however that happens.
+
+    Args:
+        file: on a local file system; network file systems do not lock dependably.
+        timeout_s: how long to wait for another holder; longer than a crash recovery.
+
+    Raises:
+        ServerUnavailableError: another process holds it for longer.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (descriptor := _try(file)) is None:
+        if time.monotonic() > deadline:
+            raise ServerUnavailableError(
+                f"{file} is held by another process for {timeout_s:.0f} s",
+                hint="another process starts or stops the embedded servers; see who with: fuser " + str(file),
+            )
+        time.sleep(PAUSE_S)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try(file: Path) -> int | None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # `clean` removes the file while it holds it: who waited for that one holds a file nobody else can find.
+        if os.path.samestat(os.fstat(descriptor), file.lstat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None

@@ -47,13 +47,22 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, name: str = "HAPI_DB_URL", pool_size: int = 5, connect_timeout_s: int = 5,
+        self,
+        url: str,
+        *,
+        name: str = "HAPI_DB_URL",
+        pool_size: int = 5,
+        connect_timeout_s: int = 5,
         application_name: str = "lambda_pipeline",
     ) -> None:
         self.name = name
         self.url = parse_url(url, name=name)
         self.engine = sa.create_engine(
-            self.url, hide_parameters=True, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True,
+            self.url,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
             isolation_level="AUTOCOMMIT",
             connect_args={"connect_timeout": connect_timeout_s, "application_name": application_name},
         )
@@ -78,23 +87,6 @@ class Database:
                 pooled.invalidate()
             pooled.close()
 
-    @contextmanager
-    def transaction(self, *, read_only: bool = True) -> Iterator[Connection]:
-        """One `REPEATABLE READ` transaction: everything read inside it is one moment. The caller reads first.
-
-        Nothing may wait for a lock inside before the first statement is done: that statement takes the snapshot.
-        """
-        with self.connect() as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            connection.read_only = read_only
-            try:
-                with connection.transaction():
-                    yield connection
-            finally:
-                if not connection.closed:
-                    connection.isolation_level = None
-                    connection.read_only = None
-
     def describe(self) -> str:
         """Host and database for messages; never user or password."""
         host = self.url.host or self.url.query.get("host") or "local socket"
@@ -105,6 +97,23 @@ class Database:
         self.engine.dispose()
 
 
+@contextmanager
+def repeatable_read(connection: Connection, *, read_only: bool = True) -> Iterator[None]:
+    """One `REPEATABLE READ` transaction: everything read inside it is one moment.
+
+    The first statement inside takes the snapshot, so nothing may wait for a lock in front of it.
+    """
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = read_only
+    try:
+        with connection.transaction():
+            yield
+    finally:
+        if not connection.closed:
+            connection.isolation_level = None
+            connection.read_only = None
+
+
 def reason(error: BaseException) -> str:
     """The first line of a driver's error, without the statement or its values."""
     original = getattr(error, "orig", None) or error
@@ -112,7 +121,7 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(original).__name__
 
 
-def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 (the DBAPI connection of SQLAlchemy's event)
+def _prepare(connection: Any, _record: object) -> None:
     raw = getattr(connection, "driver_connection", connection)
     raw = getattr(raw, "_connection", raw)
     set_json_loads(partial(json.loads, parse_float=Decimal), raw)

@@ -1,7 +1,7 @@
 """All settings, typed, in one place; read from environment variables, never from a file.
 
 Servers have the names their users know: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG_URL`. Everything else is
-`LAMBDA_PIPELINE_<NAME>`. Whichever server is not named is started from the embedded binaries (`lambda_pipeline.embedded`).
+`LAMBDA_PIPELINE_<NAME>`. Whichever server is not named is started from the embedded binaries (see `embedded/`).
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ def project_root() -> Path:
 
 
 def sql_directory() -> Path:
-    """The folder with schema, roles, saved queries and view definitions: `sql/` of a checkout, or its copy in a wheel."""
+    """The folder with schema, roles, saved queries and views: `sql/` of a checkout, or its copy in a wheel."""
     packaged = PACKAGE / "sql"
     return packaged if packaged.exists() else PACKAGE.parent / "sql"
 
@@ -59,13 +59,12 @@ class Settings(BaseSettings):
 
     view_definitions: Path = Field(default_factory=_default_view_definitions)
     hapi_schema: str = Field("public", description="Schema of HAPI's own tables.")
-    batch_schema: str = Field("sqlonfhir", description="Schema of the batch views.")
     source_timezone: str = Field("UTC", description="Zone of HAPI's JVM: its timestamps carry none.")
 
     nightly_cron: str = "0 2 * * *"
     timezone: str = Field("UTC", description="Zone of the nightly schedule.")
 
-    speed_layer: bool = Field(True, description="Off: no polling; live answers read the window since the generation.")
+    speed_layer: bool = Field(default=True, description="Off: no polling; live answers read the window since the generation.")
     poll_interval_s: Seconds = 1.0
     tick_budget_s: Seconds = Field(4.0, description="How long one sensor tick goes on polling; Dagster's loop is 5 s.")
     report_interval_s: Seconds = Field(60.0, description="The speed asset is reported at least this often.")
@@ -93,7 +92,7 @@ class Settings(BaseSettings):
     freshness_target_s: float | None = Field(
         None, gt=0, description="Default of live answers: read the source when the frontier is older than this."
     )
-    read_source_on_gap: bool = Field(True, description="Off: refuse live answers that the overlay cannot cover.")
+    read_source_on_gap: bool = Field(default=True, description="Off: refuse live answers that the overlay cannot cover.")
 
     @property
     def results(self) -> Path:

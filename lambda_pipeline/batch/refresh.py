@@ -1,0 +1,216 @@
+"""A refresh: all views as of one snapshot, published by one commit.
+
+A view that is new or whose definition changed is built into a table of its own; the others get new rows for the
+resources that the last generation's snapshot had not seen, in place. Readers who began before keep their rows:
+PostgreSQL's row versions see to that.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg import sql
+
+from lambda_pipeline.batch import tables as view_tables
+from lambda_pipeline.batch.fill import Filler
+from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, published, record
+from lambda_pipeline.batch.keys import ChangedResource, compare_keys, replace_keys, update_keys
+from lambda_pipeline.database import Connection, Database, reason
+from lambda_pipeline.errors import RefreshError, RefreshInProgressError
+from lambda_pipeline.settings import Settings
+from lambda_pipeline.source import Mark, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.views.view import View
+
+logger = logging.getLogger(__name__)
+
+REFRESH_LOCK = 7_046_029_254_386_353_132
+"""Advisory lock that a refresh holds from before its snapshot until after its publication."""
+
+_XMIN_HORIZON = 2**31
+
+
+def refresh(database: Database, views: Sequence[View], settings: Settings, *, full: bool = False) -> Generation:
+    """Build or refresh every view from one snapshot and publish them together.
+
+    Args:
+        database: HAPI's database, which holds the batch schema too.
+        views: all views; one that the last generation has and this list has not is retired: its table stays.
+        settings: chunk size, lock timeout, HAPI's schema and zone.
+        full: rebuild everything, whatever the last generation holds.
+
+    Returns:
+        The generation that is now published.
+
+    Raises:
+        RefreshInProgressError: another refresh is running.
+        RefreshError: a view could not be made; nothing was published and the last generation is what it was.
+        HapiUnavailableError: the database cannot be reached.
+        SourceError: HAPI's tables are missing or cannot be read.
+    """
+    clashes = [view.name for view in views if view.name in view_tables.RESERVED]
+    if clashes:
+        raise RefreshError(f"view {clashes[0]}: the name is taken in schema {SCHEMA}", hint="rename the view")
+    try:
+        with database.connect() as connection:
+            view_tables.install(connection)
+            with _refresh_lock(connection, settings.refresh_lock_timeout_s):
+                generation = _publish(connection, views, settings, full=full)
+                view_tables.drop_superseded(connection, generation)
+    except psycopg.Error as error:
+        raise RefreshError(f"the refresh failed: {reason(error)}", hint="the last generation is unchanged") from error
+    return generation
+
+
+@contextmanager
+def _refresh_lock(connection: Connection, timeout_s: float) -> Iterator[None]:
+    """Held across the snapshot: taken before it, since waiting inside a snapshot would wait with an old one."""
+    deadline = time.monotonic() + timeout_s
+    while not _try_lock(connection):
+        if time.monotonic() >= deadline:
+            raise RefreshInProgressError("another refresh is running", hint="wait for it, or ask again")
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%(key)s)", {"key": REFRESH_LOCK})
+
+
+def _try_lock(connection: Connection) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(%(key)s)", {"key": REFRESH_LOCK}).fetchone()
+    return bool(row and row[0])
+
+
+def _publish(connection: Connection, views: Sequence[View], settings: Settings, *, full: bool) -> Generation:
+    with marked_snapshot(connection, read_only=False) as mark:
+        connection.execute("SET LOCAL jit = off")
+        connection.execute("SET LOCAL work_mem = '64MB'")
+        last = published(connection)
+        tables = open_tables(connection, settings.hapi_schema, settings.source_timezone, {v.resource for v in views})
+        filler = Filler(connection, tables, settings.build_chunk_rows)
+        usable = None if full or (last and _says_nothing(last, mark)) else last
+        return _Refresh(connection, filler, mark, usable, last.number + 1 if last else 1).publish(views)
+
+
+def _says_nothing(last: Generation, mark: Mark) -> bool:
+    """Whether the last generation's mark tells nothing here: another cluster, or too long ago for `xmin`."""
+    return last.mark.cluster != mark.cluster or mark.xmax - last.mark.xmin > _XMIN_HORIZON
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """One refresh inside its snapshot; `last` is None when nothing can be built upon."""
+
+    connection: Connection
+    filler: Filler
+    mark: Mark
+    last: Generation | None
+    number: int
+
+    def publish(self, views: Sequence[View]) -> Generation:
+        types = {view.resource for view in views}
+        known = self.last.types & types if self.last else frozenset()
+        changed, repaired = self._changed(known)
+        resources = self._resources(types)
+        made = {
+            view.name: self._make(view, changed.get(view.resource, ()), resources[view.resource])
+            for view in sorted(views, key=lambda view: view.name)
+        }
+        replace_keys(self.connection, self.filler.tables, types - known)
+        update_keys(self.connection, self.filler.tables, changed)
+        self.connection.execute(_RETIRE, {"views": sorted(made)})
+        generation = Generation(
+            number=self.number,
+            kind="incremental" if self.last else "full",
+            mark=self.mark,
+            published_at=self._now(),
+            changes=sum(map(len, changed.values())),
+            repaired=repaired,
+            views=made,
+        )
+        record(self.connection, generation, started_at=self.mark.taken_at)
+        return generation
+
+    def _changed(self, types: frozenset[str]) -> tuple[dict[str, list[ChangedResource]], int]:
+        """What the last generation must be corrected for, by type, and how much of it only the keys told."""
+        if self.last is None or not types:
+            return {}, 0
+        tables = self.filler.tables
+        by_key = {resource.key: resource for resource in compare_keys(self.connection, tables, types)}
+        unseen = changes_since(self.connection, tables, types, self.last.mark)
+        repaired = len(by_key.keys() - {change.key for change in unseen})
+        for change in unseen:
+            if not change.deleted or change.key not in by_key:
+                by_key[change.key] = ChangedResource(change.key, None if change.deleted else change.res_id)
+        by_type: dict[str, list[ChangedResource]] = {resource_type: [] for resource_type in types}
+        for key in sorted(by_key):
+            by_type[key.type].append(by_key[key])
+        return by_type, repaired
+
+    def _resources(self, types: set[str]) -> dict[str, int]:
+        query = sql.SQL(_COUNTS).format(resources=self.filler.tables.schema.table("hfj_resource"))
+        rows = self.connection.execute(query, {"types": sorted(types)}).fetchall()
+        counts: dict[str, int] = dict(rows)
+        return {resource_type: counts.get(resource_type, 0) for resource_type in types}
+
+    def _make(self, view: View, changed: Sequence[ChangedResource], resources: int) -> PublishedView:
+        before = self.last.views.get(view.name) if self.last else None
+        try:
+            if before is None or before.view.digest != view.digest:
+                return self._build(view, resources)
+            return self._update(view, before, changed, resources)
+        except psycopg.Error as error:
+            raise RefreshError(
+                f"view {view.name}: {reason(error)}",
+                hint="nothing was published; every view keeps its last generation",
+            ) from error
+
+    def _build(self, view: View, resources: int) -> PublishedView:
+        began = time.monotonic()
+        relation = view_tables.relation_name(view.name, self.number)
+        table = sql.Identifier(SCHEMA, relation)
+        view_tables.create(self.connection, view, table)
+        flattened = self.filler.fill(view, table, what="full build")
+        view_tables.finish(self.connection, view, table)
+        view_tables.expose(self.connection, view, table)
+        quarantined = view_tables.replace_quarantine(
+            self.connection, view, self.number, flattened.unreadable, looked_at=None
+        )
+        seconds = time.monotonic() - began
+        logger.info("%s: built %d rows from %d resources in %.1f s", view.name, flattened.rows, resources, seconds)
+        return PublishedView(view, relation, flattened.rows, resources, quarantined, "full", flattened.rows, seconds)
+
+    def _update(
+        self, view: View, before: PublishedView, changed: Sequence[ChangedResource], resources: int
+    ) -> PublishedView:
+        began = time.monotonic()
+        keys = [resource.key for resource in changed]
+        deleted = view_tables.delete(self.connection, before.table, keys)
+        living = [resource.res_id for resource in changed if resource.res_id is not None]
+        flattened = self.filler.fill_resources(view, before.table, living)
+        quarantined = view_tables.replace_quarantine(
+            self.connection, view, self.number, flattened.unreadable, looked_at=keys
+        )
+        rows = before.row_count - deleted + flattened.rows
+        seconds = time.monotonic() - began
+        logger.info("%s: %d changed resources, %d rows now, in %.1f s", view.name, len(changed), rows, seconds)
+        return PublishedView(
+            view, before.relation, rows, resources, quarantined, "incremental", flattened.rows, seconds
+        )
+
+    def _now(self) -> datetime:
+        row = self.connection.execute("SELECT clock_timestamp()").fetchone()
+        assert row is not None
+        now: datetime = row[0]
+        return now
+
+
+_COUNTS = """
+SELECT res_type::text, count(*) FROM {resources}
+ WHERE res_type = ANY (%(types)s) AND res_deleted_at IS NULL GROUP BY res_type"""
+
+_RETIRE = "DELETE FROM sqlonfhir.quarantine WHERE view <> ALL (%(views)s)"

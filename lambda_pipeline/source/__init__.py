@@ -1,0 +1,33 @@
+"""HAPI's tables as one relation of resources, and what changed in them since a mark."""
+
+from lambda_pipeline.source.changes import Change, changes_since
+from lambda_pipeline.source.flatten import Flattened, flatten
+from lambda_pipeline.source.mark import Mark, marked_snapshot
+from lambda_pipeline.source.resources import (
+    EVERYTHING,
+    HapiTables,
+    Relation,
+    ResourceKey,
+    Scope,
+    Unreadable,
+    open_tables,
+)
+from lambda_pipeline.source.schema import HapiSchema, probe
+
+__all__ = [
+    "EVERYTHING",
+    "Change",
+    "Flattened",
+    "HapiSchema",
+    "HapiTables",
+    "Mark",
+    "Relation",
+    "ResourceKey",
+    "Scope",
+    "Unreadable",
+    "changes_since",
+    "flatten",
+    "marked_snapshot",
+    "open_tables",
+    "probe",
+]

@@ -1,0 +1,91 @@
+"""What HAPI's tables look like in this database: HAPI's versions differ, and upgrades leave old shapes behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from lambda_pipeline.database import Connection
+from lambda_pipeline.errors import SourceError
+
+REQUIRED = {
+    "hfj_resource": ("res_id", "res_type", "res_ver", "res_updated", "res_deleted_at"),
+    "hfj_res_ver": ("res_id", "res_ver", "res_encoding", "res_updated"),
+    "hfj_res_tag": ("res_id", "tag_id"),
+    "hfj_tag_def": ("tag_id", "tag_type", "tag_system", "tag_code", "tag_display"),
+}
+OPTIONAL = ("hfj_forced_id",)
+
+
+@dataclass(frozen=True, slots=True)
+class HapiSchema:
+    """Names of HAPI's tables and what they have.
+
+    Attributes:
+        schema: the PostgreSQL schema they are in.
+        columns: of each table that exists and may be read.
+        unfilled_fhir_id: some rows have no `fhir_id` (a schema older than HAPI 7.0, or upgraded without HAPI's
+            migrator): ids come from `hfj_forced_id` as well, and two rows may have one logical id.
+    """
+
+    schema: str
+    columns: Mapping[str, frozenset[str]]
+    unfilled_fhir_id: bool
+
+    def table(self, name: str) -> sql.Identifier:
+        """A qualified table name."""
+        return sql.Identifier(self.schema, name)
+
+    def has(self, table: str, column: str) -> bool:
+        """Whether the table exists and has the column."""
+        return column in self.columns.get(table, frozenset())
+
+    @property
+    def forced_ids(self) -> bool:
+        """Whether logical ids must be looked up in `hfj_forced_id`."""
+        return self.unfilled_fhir_id and self.has("hfj_forced_id", "forced_id")
+
+
+def probe(connection: Connection, schema: str) -> HapiSchema:
+    """Read which of HAPI's tables and columns are there.
+
+    Raises:
+        SourceError: a table or column that is needed is missing, or the role may not read it.
+    """
+    rows = connection.execute(_COLUMNS, {"schema": schema, "tables": [*REQUIRED, *OPTIONAL]}).fetchall()
+    found = {table: frozenset(columns) for table, columns, _ in rows}
+    missing = [table for table in REQUIRED if table not in found]
+    if missing:
+        raise SourceError(
+            f"HAPI's tables {', '.join(missing)} are missing in schema {schema}",
+            hint="is HAPI_DB_URL the database of a HAPI FHIR JPA server, and LAMBDA_PIPELINE_HAPI_SCHEMA its schema?",
+        )
+    unreadable = [table for table, _, readable in rows if not readable]
+    if unreadable:
+        raise SourceError(
+            f"this role may not read {', '.join(sorted(unreadable))}", hint="GRANT SELECT; see sql/roles.sql"
+        )
+    lacking = [f"{table}.{name}" for table, names in REQUIRED.items() for name in names if name not in found[table]]
+    if lacking:
+        raise SourceError(f"HAPI's tables lack {', '.join(lacking)}", hint="HAPI 5.7 or newer is supported")
+    return HapiSchema(schema, found, _unfilled_fhir_id(connection, schema, found))
+
+
+def _unfilled_fhir_id(connection: Connection, schema: str, found: Mapping[str, frozenset[str]]) -> bool:
+    if "fhir_id" not in found["hfj_resource"]:
+        return True
+    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE fhir_id IS NULL)").format(
+        sql.Identifier(schema, "hfj_resource")
+    )
+    row = connection.execute(statement).fetchone()
+    return bool(row and row[0])
+
+
+_COLUMNS = """
+SELECT c.relname::text, array_agg(a.attname::text), bool_and(has_table_privilege(c.oid, 'SELECT'))
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE n.nspname = %(schema)s AND c.relname = ANY (%(tables)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ GROUP BY c.relname
+"""

@@ -1,0 +1,1 @@
+"""The speed layer: the changes since the published generation, flattened, in Redis."""

@@ -1,0 +1,361 @@
+"""A poll: what changed in HAPI since the last one, flattened, and published in Redis at once.
+
+One database snapshot decides what a poll sees. It becomes the overlay's mark in the same step in which its entries
+become visible; a crash before that step loses nothing but work, and a poll that finds the overlay damaged makes it anew
+from the published generation.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import psycopg
+from psycopg import sql
+
+from lambda_pipeline.batch.generation import Generation, published
+from lambda_pipeline.database import Connection, Database, reason
+from lambda_pipeline.errors import CaptureError
+from lambda_pipeline.settings import Settings
+from lambda_pipeline.source import (
+    Change,
+    HapiTables,
+    Mark,
+    Relation,
+    ResourceKey,
+    Scope,
+    Unreadable,
+    changes_since,
+    flatten,
+    marked_snapshot,
+    open_tables,
+)
+from lambda_pipeline.speed.entry import Entry, in_pages, rows_as_text, rows_key
+from lambda_pipeline.speed.overlay import Inspection, Overlay, OverlayState
+from lambda_pipeline.views.view import View
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one poll did.
+
+    Attributes:
+        captured: entries published, by resource type.
+        deleted: how many of them are deletes.
+        unreadable: resources of them that have no rows because they cannot be read.
+        late: of them, how many a poll by HAPI's stamps alone would have missed.
+        entries: entries in the overlay now.
+        pruned: entries forgotten because a generation covers them.
+        mark: the snapshot; None when there was nothing to do.
+        seconds: how long it took.
+        rebuilt: why the overlay was made anew; empty when it was not.
+        waiting: why nothing could be done; empty when it could.
+        over_budget: the overlay may not grow any more: a refresh is needed now.
+    """
+
+    captured: Mapping[str, int]
+    deleted: int = 0
+    unreadable: int = 0
+    late: int = 0
+    entries: int = 0
+    pruned: int = 0
+    mark: Mark | None = None
+    seconds: float = 0.0
+    rebuilt: str = ""
+    waiting: str = ""
+    over_budget: bool = False
+
+    @property
+    def count(self) -> int:
+        """Entries published."""
+        return sum(self.captured.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What a poll builds upon: everything `since` saw is known, and `rebuild` says why the overlay cannot be kept."""
+
+    state: OverlayState | None
+    since: Mark
+    complete_since: Mark
+    rebuild: str
+    exact: bool
+    since_stamp: datetime | None
+
+
+class Capture:
+    """The poller.
+
+    Args:
+        database: HAPI's database, which holds the published generation too.
+        overlay: where to.
+        views: the views of this deployment; rows are captured for these and for the published definitions.
+        settings: intervals, budgets, pages.
+    """
+
+    def __init__(self, database: Database, overlay: Overlay, views: Sequence[View], settings: Settings) -> None:
+        self.database = database
+        self.overlay = overlay
+        self.views = tuple(views)
+        self.settings = settings
+
+    def poll(self, *, rebuild: bool = False) -> Poll:
+        """One drained poll.
+
+        Args:
+            rebuild: make the overlay anew from the published generation, whatever it holds.
+
+        Raises:
+            CaptureError: the poll failed; the overlay and its mark are what they were.
+            HapiUnavailableError, RedisUnavailableError: a server cannot be reached; the same holds.
+        """
+        began = time.monotonic()
+        for _ in range(_ATTEMPTS):
+            try:
+                poll = self._attempt("asked for" if rebuild else "")
+            except psycopg.Error as error:
+                raise CaptureError(f"the poll failed: {reason(error)}", hint="the next one repeats it") from error
+            if poll is not None:
+                return replace(poll, seconds=time.monotonic() - began)
+        raise CaptureError("other pollers published first, again and again", hint="run one poller")
+
+    def _attempt(self, asked: str) -> Poll | None:
+        """One poll, or None when somebody else changed the overlay meanwhile."""
+        inspection = self.overlay.inspect()
+        with self.database.connect() as connection, marked_snapshot(connection) as mark:
+            generation = published(connection)
+            if generation is None:
+                return Poll({}, waiting="no generation is published yet: run a refresh first")
+            if generation.mark.cluster != mark.cluster:
+                return Poll({}, waiting="the published generation is of another cluster: run a refresh first")
+            views = self._wanted(generation)
+            basis = self._basis(connection, inspection, generation, mark, views, asked)
+            tables = open_tables(connection, self.settings.hapi_schema, self.settings.source_timezone, types_of(views))
+            changes = self._new(connection, tables, views, basis)
+            if self._over_budget(basis, changes):
+                return Poll({}, mark=mark, over_budget=True, entries=basis.state.entry_count if basis.state else 0)
+            entries = capture_entries(connection, tables, views, changes, self.settings.poll_page_rows)
+        state = self._next(basis, inspection, generation, mark, views, entries)
+        if not self.overlay.publish(state, inspection, entries, rebuild=bool(basis.rebuild)):
+            return None
+        pruned = 0
+        if state.pruned_for != generation.number:
+            pruned = self.overlay.prune(generation.number, generation.mark)
+        return self._report(basis, mark, entries, pruned)
+
+    def _wanted(self, generation: Generation) -> dict[str, View]:
+        """Definitions to capture rows for: the published ones, and ours, which the next generation will publish."""
+        views = [*(known.view for known in generation.views.values()), *self.views]
+        return {rows_key(view): view for view in views}
+
+    def _basis(
+        self,
+        connection: Connection,
+        inspection: Inspection,
+        generation: Generation,
+        mark: Mark,
+        views: Mapping[str, View],
+        asked: str,
+    ) -> _Basis:
+        state = inspection.state
+        why = asked or inspection.lost
+        if state is None or why:
+            return _Basis(None, generation.mark, generation.mark, why, exact=True, since_stamp=None)
+        if {name: view.resource for name, view in views.items()} != state.views:
+            why = "the views changed"
+        elif state.mark.cluster != mark.cluster or not state.mark.covered_by(mark):
+            why = "the overlay is of another database, or ahead of this one"
+        elif not state.complete_since.covered_by(generation.mark):
+            why = "the overlay begins after the published generation"
+        elif state.mark.covered_by(generation.mark):
+            why = "the published generation covers all of it"
+        if why:
+            return _Basis(None, generation.mark, generation.mark, why, exact=True, since_stamp=None)
+        exact = self._exact(connection, state, mark)
+        bound = min(state.watermark, state.running_since) - timedelta(seconds=self.settings.poll_overlap_s)
+        return _Basis(
+            state,
+            state.exact_mark if exact else state.mark,
+            state.complete_since,
+            "",
+            exact=exact,
+            since_stamp=None if exact else bound,
+        )
+
+    def _exact(self, connection: Connection, state: OverlayState, mark: Mark) -> bool:
+        """Whether this poll looks at every row's `xmin`, or only at rows with a recent stamp."""
+        if (mark.taken_at - state.exact_mark.taken_at).total_seconds() >= self.settings.sweep_interval_s:
+            return True
+        row = connection.execute(
+            "SELECT reltuples FROM pg_class WHERE oid = to_regclass(%(table)s)",
+            {"table": f"{self.settings.hapi_schema}.hfj_resource"},
+        ).fetchone()
+        return row is None or row[0] <= self.settings.exact_scan_max_rows
+
+    def _new(
+        self, connection: Connection, tables: HapiTables, views: Mapping[str, View], basis: _Basis
+    ) -> list[Change]:
+        """Candidates, less those whose present state is held already: these keep their first mark."""
+        candidates = newest_by_key(
+            changes_since(connection, tables, types_of(views), basis.since, since_stamp=basis.since_stamp)
+        )
+        if basis.rebuild:
+            return candidates
+        by_type: dict[str, list[Change]] = {}
+        for change in candidates:
+            by_type.setdefault(change.key.type, []).append(change)
+        return [
+            change
+            for resource_type, of_type in sorted(by_type.items())
+            for change, held in zip(
+                of_type, self.overlay.seen(resource_type, [change.key for change in of_type]), strict=True
+            )
+            if held != change.fingerprint
+        ]
+
+    def _over_budget(self, basis: _Basis, changes: Sequence[Change]) -> bool:
+        held = basis.state.entry_count if basis.state else 0
+        return bool(changes) and held + len(changes) > self.settings.overlay_max_entries
+
+    def _next(
+        self,
+        basis: _Basis,
+        inspection: Inspection,
+        generation: Generation,
+        mark: Mark,
+        views: Mapping[str, View],
+        entries: Sequence[Entry],
+    ) -> OverlayState:
+        before = basis.state
+        stamps = [entry.change.last_updated for entry in entries]
+        newest = min(max(stamps), mark.taken_at) if stamps else (before.watermark if before else mark.taken_at)
+        same_oldest = before is not None and before.mark.xmin == mark.xmin
+        return OverlayState(
+            epoch=before.epoch if before else f"{mark.taken_at.timestamp():.6f}",
+            revision=int(inspection.revision or 0) + 1,
+            seq=(before.seq if before else 0) + 1,
+            mark=mark,
+            complete_since=basis.complete_since,
+            exact_mark=mark if basis.exact else before.exact_mark if before else mark,
+            running_since=before.running_since if before is not None and same_oldest else mark.taken_at,
+            watermark=max(newest, before.watermark) if before else newest,
+            views={name: view.resource for name, view in views.items()},
+            entries={},
+            run_id=inspection.run_id,
+            pruned_for=before.pruned_for if before else generation.number,
+        )
+
+    def _report(self, basis: _Basis, mark: Mark, entries: Sequence[Entry], pruned: int) -> Poll:
+        before = basis.state
+        late = 0
+        if before and basis.exact:
+            bound = min(before.watermark, before.running_since) - timedelta(seconds=self.settings.poll_overlap_s)
+            late = sum(entry.change.last_updated < bound for entry in entries)
+        if basis.rebuild:
+            logger.info("overlay made anew (%s): %d entries", basis.rebuild, len(entries))
+        state = self.overlay.inspect().state
+        over_budget = (
+            state is not None and bool(entries) and self.overlay.size_bytes(state) > self.settings.overlay_max_bytes
+        )
+        return Poll(
+            captured=dict(sorted(Counter(entry.change.key.type for entry in entries).items())),
+            deleted=sum(entry.change.deleted for entry in entries),
+            unreadable=sum(bool(entry.unreadable) for entry in entries),
+            late=late,
+            entries=state.entry_count if state else 0,
+            pruned=pruned,
+            mark=mark,
+            rebuilt=basis.rebuild,
+            over_budget=over_budget,
+        )
+
+
+def types_of(views: Mapping[str, View]) -> set[str]:
+    """Resource types that the views look at."""
+    return {view.resource for view in views.values()}
+
+
+def newest_by_key(changes: Sequence[Change]) -> list[Change]:
+    """One change a key: where a database holds a deleted and a living row of one logical id, the living one."""
+    by_key: dict[ResourceKey, Change] = {}
+    for change in changes:
+        known = by_key.get(change.key)
+        if known is None or known.deleted:
+            by_key[change.key] = change
+    return list(by_key.values())
+
+
+def capture_entries(
+    connection: Connection, tables: HapiTables, views: Mapping[str, View], changes: Sequence[Change], page_rows: int
+) -> list[Entry]:
+    """Flatten changed resources for every view of their type.
+
+    Args:
+        connection: in the poll's snapshot.
+        tables: HAPI's tables.
+        views: by `rows_key`.
+        changes: what to capture.
+        page_rows: resources flattened in one statement.
+    """
+    entries: list[Entry] = []
+    for resource_type in sorted({change.key.type for change in changes}):
+        of_type = [change for change in changes if change.key.type == resource_type]
+        living = [change.res_id for change in of_type if not change.deleted]
+        bodies: dict[ResourceKey, str] = {}
+        rows: dict[str, dict[ResourceKey, str]] = {}
+        unreadable: dict[ResourceKey, dict[str, Unreadable]] = {}
+        for page in in_pages(living, page_rows):
+            bodies |= _bodies(connection, tables, resource_type, page)
+            for name, view in views.items():
+                if view.resource == resource_type:
+                    found, failed = _rows(connection, tables, view, page)
+                    rows.setdefault(name, {}).update(found)
+                    for one in failed:
+                        unreadable.setdefault(one.key, {})[name] = one
+        entries += [
+            Entry(
+                change,
+                rows={name: of_view[change.key] for name, of_view in rows.items() if change.key in of_view},
+                unreadable=unreadable.get(change.key, {}),
+                body=bodies.get(change.key),
+            )
+            for change in of_type
+        ]
+    return entries
+
+
+def _bodies(
+    connection: Connection, tables: HapiTables, resource_type: str, res_ids: tuple[int, ...]
+) -> dict[ResourceKey, str]:
+    bodies: dict[ResourceKey, str] = {}
+
+    def keep(relation: Relation) -> int:
+        query = sql.SQL("SELECT partition, id, body::text FROM ({}) AS resource").format(relation.query)
+        found = connection.execute(query, dict(relation.parameters)).fetchall()
+        bodies.update(
+            {ResourceKey(partition, resource_type, logical_id): text for partition, logical_id, text in found}
+        )
+        return len(found)
+
+    flatten(connection, tables, resource_type, Scope(res_ids=res_ids), keep, complete=True)
+    return bodies
+
+
+def _rows(
+    connection: Connection, tables: HapiTables, view: View, res_ids: tuple[int, ...]
+) -> tuple[dict[ResourceKey, str], tuple[Unreadable, ...]]:
+    rows: dict[ResourceKey, str] = {}
+
+    def keep(relation: Relation) -> int:
+        found = connection.execute(rows_as_text(view, relation), dict(relation.parameters)).fetchall()
+        rows.update({ResourceKey(partition, view.resource, logical_id): text for partition, logical_id, text in found})
+        return len(found)
+
+    flattened = flatten(connection, tables, view.resource, Scope(res_ids=res_ids), keep, complete=view.complete_body)
+    return rows, flattened.unreadable

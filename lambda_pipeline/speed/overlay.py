@@ -1,0 +1,378 @@
+"""The overlay in Redis: what it holds, whether all of it is still there, and the two scripts that change it.
+
+Everything that changes it is one script that first compares `revision`, so that two pollers, or a poller and a prune,
+cannot interleave. Everything a reader needs comes from one MULTI, so that it sees whole polls only.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+from redis.client import Pipeline
+
+from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
+from lambda_pipeline.settings import Settings
+from lambda_pipeline.source import Mark, ResourceKey
+from lambda_pipeline.source.resources import NO_PARTITION
+from lambda_pipeline.speed.entry import Entry, member, rows_key
+from lambda_pipeline.views.view import View
+
+_SCRIPTS = Path(__file__).parent
+_FIELDS_A_COMMAND = 500
+_STAGE_TTL_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayState:
+    """What the overlay says of itself.
+
+    Attributes:
+        epoch: changes with every rebuild.
+        revision: changes with every script that changed anything.
+        seq: of the last poll; entries carry the seq of theirs.
+        mark: snapshot of the last poll: every change it saw is in.
+        complete_since: every change after this snapshot is in.
+        exact_mark: snapshot of the last poll that did not trust HAPI's clock.
+        running_since: when the oldest transaction that `mark` had not seen the end of was first noticed.
+        watermark: newest of HAPI's stamps that was seen.
+        views: `rows_key` -> resource type of every definition it holds rows for.
+        entries: number of entries by resource type.
+        run_id: of the Redis process that was written to.
+        pruned_for: number of the last generation it was pruned for.
+        envelope_bytes: size of the point-read values.
+    """
+
+    epoch: str
+    revision: int
+    seq: int
+    mark: Mark
+    complete_since: Mark
+    exact_mark: Mark
+    running_since: datetime
+    watermark: datetime
+    views: Mapping[str, str]
+    entries: Mapping[str, int]
+    run_id: str
+    pruned_for: int
+    envelope_bytes: int = 0
+
+    @property
+    def types(self) -> list[str]:
+        """Resource types it captures."""
+        return sorted(set(self.views.values()))
+
+    @property
+    def entry_count(self) -> int:
+        """Entries of all types."""
+        return sum(self.entries.values())
+
+    def fields(self) -> list[str]:
+        """As field, value, field, value for the scripts, which keep `entries` and `envelope_bytes` themselves."""
+        pairs = {
+            "epoch": self.epoch,
+            "revision": str(self.revision),
+            "seq": str(self.seq),
+            "mark": str(self.mark),
+            "complete_since": str(self.complete_since),
+            "exact_mark": str(self.exact_mark),
+            "running_since": self.running_since.isoformat(),
+            "watermark": self.watermark.isoformat(),
+            "views": json.dumps(dict(self.views)),
+            "run_id": self.run_id,
+            "pruned_for": str(self.pruned_for),
+        }
+        return [text for pair in pairs.items() for text in pair]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> "OverlayState":
+        """From the hash in Redis.
+
+        Raises:
+            KeyError, ValueError: it is not one of ours.
+        """
+        return cls(
+            epoch=fields["epoch"],
+            revision=int(fields["revision"]),
+            seq=int(fields["seq"]),
+            mark=Mark.parse(fields["mark"]),
+            complete_since=Mark.parse(fields["complete_since"]),
+            exact_mark=Mark.parse(fields["exact_mark"]),
+            running_since=datetime.fromisoformat(fields["running_since"]),
+            watermark=datetime.fromisoformat(fields["watermark"]),
+            views=json.loads(fields["views"]),
+            entries={
+                name.removeprefix("entries:"): int(count)
+                for name, count in fields.items()
+                if name.startswith("entries:")
+            },
+            run_id=fields["run_id"],
+            pruned_for=int(fields["pruned_for"]),
+            envelope_bytes=int(fields.get("envelope_bytes", 0)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The overlay as it was found.
+
+    Attributes:
+        state: None when there is none, or none of ours.
+        revision: of whatever is there, for the comparison when something is published; empty when nothing is.
+        run_id: of the Redis process.
+        lost: what is missing; empty when everything is there.
+    """
+
+    state: OverlayState | None
+    revision: str
+    run_id: str
+    lost: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One atomic read of the overlay for some views.
+
+    Attributes:
+        state: None when there is none.
+        lost: what is missing; empty when everything is there.
+        polls: seq and mark of every poll that has entries.
+        rows: for each view by name: member -> packed entry.
+    """
+
+    state: OverlayState | None
+    lost: str
+    polls: Sequence[tuple[int, Mark]]
+    rows: Mapping[str, Mapping[str, str]]
+
+    def covered_seq(self, mark: Mark) -> int:
+        """The highest seq whose poll the mark covers; entries up to it are to be ignored. Polls are ordered."""
+        covered = 0
+        for seq, poll in self.polls:
+            if not poll.covered_by(mark):
+                break
+            covered = seq
+        return covered
+
+
+class Overlay:
+    """The speed layer's store.
+
+    Args:
+        url: `redis://…`, `rediss://…` or `unix://…`.
+        settings: prefix, timeouts, TTLs.
+
+    Raises:
+        ConfigurationError: not a Redis URL.
+    """
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        try:
+            self.client = redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=settings.redis_timeout_s,
+                socket_connect_timeout=settings.redis_timeout_s,
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"REDIS_URL: {error}", hint="redis://host:6379/0 or unix:///path?db=0") from None
+        self.settings = settings
+        self.prefix = f"{settings.redis_prefix}:"
+        self._publish = self.client.register_script((_SCRIPTS / "publish.lua").read_text())
+        self._prune = self.client.register_script((_SCRIPTS / "prune.lua").read_text())
+
+    def inspect(self) -> Inspection:
+        """State, and whether everything it speaks of is still there."""
+        with _redis_errors():
+            with self.client.pipeline(transaction=True) as pipeline:
+                pipeline.info("server")
+                pipeline.hgetall(self.prefix + "state")
+                server, fields = pipeline.execute()
+            state = _parse(fields)
+            revision = fields.get("revision", "")
+            if state is None:
+                return Inspection(None, revision, server["run_id"], "there is no overlay in Redis")
+            with self.client.pipeline(transaction=True) as pipeline:
+                pipeline.hgetall(self.prefix + "state")
+                for name in state.views:
+                    pipeline.hlen(f"{self.prefix}rows:{name}")
+                for resource_type in state.types:
+                    pipeline.zcard(f"{self.prefix}order:{resource_type}")
+                    pipeline.hlen(f"{self.prefix}seen:{resource_type}")
+                again, *lengths = pipeline.execute()
+        kinds = [*state.views.values(), *(kind for kind in state.types for _ in range(2))]
+        lost = _restarted(state, server["run_id"])
+        if again.get("revision") == revision:
+            lost = lost or _missing(state, zip(kinds, lengths, strict=True))
+        return Inspection(state, revision, server["run_id"], lost)
+
+    def read(self, views: Sequence[View]) -> Reading:
+        """State, polls and entries of these views in one MULTI: whole polls only.
+
+        Raises:
+            RedisUnavailableError: Redis cannot be read.
+        """
+        with _redis_errors(), self.client.pipeline(transaction=True) as pipeline:
+            pipeline.info("server")
+            pipeline.hgetall(self.prefix + "state")
+            pipeline.zrange(self.prefix + "polls", 0, -1)
+            for view in views:
+                pipeline.hgetall(f"{self.prefix}rows:{rows_key(view)}")
+            server, fields, polls, *rows = pipeline.execute()
+        state = _parse(fields)
+        if state is None:
+            return Reading(None, "there is no overlay in Redis", (), {})
+        lost = _restarted(state, server["run_id"])
+        unknown = [view.name for view in views if rows_key(view) not in state.views]
+        if unknown:
+            lost = lost or f"the overlay has no rows for this definition of {', '.join(unknown)}"
+        else:
+            lengths = ((view.resource, len(entries)) for view, entries in zip(views, rows, strict=True))
+            lost = lost or _missing(state, lengths)
+        return Reading(
+            state, lost, _polls(polls), {view.name: entries for view, entries in zip(views, rows, strict=True)}
+        )
+
+    def seen(self, resource_type: str, keys: Sequence[ResourceKey]) -> list[str | None]:
+        """Fingerprints of what is held for these resources; None where nothing is."""
+        if not keys:
+            return []
+        with _redis_errors():
+            held = self.client.hmget(f"{self.prefix}seen:{resource_type}", [member(key) for key in keys])
+        return cast("list[str | None]", held)
+
+    def publish(self, state: OverlayState, found: Inspection, entries: Sequence[Entry], *, rebuild: bool) -> bool:
+        """Make a poll's entries and its mark visible at once.
+
+        Args:
+            state: the new state; its revision is the old one plus 1.
+            found: what the poll started from; it must still be there.
+            entries: what it captured.
+            rebuild: forget everything else in the same step.
+
+        Returns:
+            False when the overlay changed meanwhile: nothing was published, poll again.
+
+        Raises:
+            RedisUnavailableError: Redis refused or went away; nothing was published.
+        """
+        stage = f"{self.prefix}stage:{secrets.token_hex(8)}:"
+        plan = {
+            "rebuild": rebuild,
+            "seq": state.seq,
+            "mark": str(state.mark),
+            "types": {kind: self.settings.ttl_s(kind) for kind in state.types},
+            "views": dict(state.views),
+            "old_types": sorted({*state.types, *(found.state.types if found.state else ())}),
+            "old_views": sorted({*state.views, *(found.state.views if found.state else ())}),
+            "staged": sorted({entry.change.key.type for entry in entries}),
+        }
+        with _redis_errors():
+            with self.client.pipeline(transaction=False) as pipeline:
+                self._stage(pipeline, stage, state, entries)
+                pipeline.execute()
+            arguments = [self.prefix, found.revision, stage, json.dumps(plan), *state.fields()]
+            return bool(self._publish(args=arguments))
+
+    def _stage(self, pipeline: Pipeline, stage: str, state: OverlayState, entries: Sequence[Entry]) -> None:
+        now = datetime.now(UTC)
+        staged: dict[str, dict[str, str]] = {}
+        for entry in entries:
+            kind = entry.change.key.type
+            staged.setdefault(f"seen:{kind}", {})[entry.member] = entry.change.fingerprint
+            staged.setdefault(f"envelopes:{kind}", {})[entry.member] = entry.envelope(now)
+            for name in (name for name, of_type in state.views.items() if of_type == kind):
+                staged.setdefault(f"rows:{name}", {})[entry.member] = entry.packed_rows(name, state.seq)
+        for name, fields in staged.items():
+            items = list(fields.items())
+            for start in range(0, len(items), _FIELDS_A_COMMAND):
+                pipeline.hset(stage + name, mapping=dict(items[start : start + _FIELDS_A_COMMAND]))
+            pipeline.expire(stage + name, _STAGE_TTL_S)
+
+    def prune(self, generation: int, mark: Mark) -> int:
+        """Forget what a published generation covers.
+
+        Args:
+            generation: its number.
+            mark: its snapshot; "complete since" becomes it.
+
+        Returns:
+            The number of entries forgotten; 0 as well when a poll came in between (the next one prunes).
+        """
+        with _redis_errors():
+            with self.client.pipeline(transaction=True) as pipeline:
+                pipeline.hgetall(self.prefix + "state")
+                pipeline.zrange(self.prefix + "polls", 0, -1)
+                fields, polls = pipeline.execute()
+            state = _parse(fields)
+            if state is None or not state.complete_since.covered_by(mark):
+                return 0
+            covered = Reading(state, "", _polls(polls), {}).covered_seq(mark)
+            plan = {"types": state.types, "views": dict(state.views)}
+            changed = [
+                "revision", str(state.revision + 1), "complete_since", str(mark), "pruned_for", str(generation)
+            ]  # fmt: skip
+            forgotten = self._prune(args=[self.prefix, str(state.revision), covered, json.dumps(plan), *changed])
+        return max(0, int(forgotten))
+
+    def envelope(self, resource_type: str, logical_id: str, partition: int = NO_PARTITION) -> dict[str, Any] | None:
+        """Point read of one captured resource; None when it has not changed since the published generation."""
+        suffix = "" if partition == NO_PARTITION else f"@{partition}"
+        with _redis_errors():
+            text = self.client.get(f"fhir:{resource_type}:{logical_id}{suffix}")
+        return cast("dict[str, Any]", json.loads(cast("str", text))) if text else None
+
+    def size_bytes(self, state: OverlayState) -> int:
+        """Memory of everything it keeps, estimated by Redis from samples."""
+        names = ["state", "polls", *(f"rows:{name}" for name in state.views)]
+        names += [f"{kind}:{of}" for of in state.types for kind in ("order", "seen")]
+        with _redis_errors(), self.client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.memory_usage(self.prefix + name, samples=20)
+            sizes = pipeline.execute()
+        return sum(size or 0 for size in sizes) + state.envelope_bytes
+
+    def clear(self) -> None:
+        """Forget everything; the next poll rebuilds it from the source."""
+        with _redis_errors():
+            self.client.unlink(self.prefix + "state")
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self.client.close()
+
+
+def _parse(fields: Mapping[str, str]) -> OverlayState | None:
+    try:
+        return OverlayState.of(fields)
+    except (KeyError, ValueError):
+        return None
+
+
+def _polls(members: Sequence[str]) -> list[tuple[int, Mark]]:
+    return [(int(seq), Mark.parse(mark)) for seq, mark in (text.split(" ", 1) for text in members)]
+
+
+def _restarted(state: OverlayState, run_id: str) -> str:
+    return "" if state.run_id == run_id else "Redis was restarted, or is another server"
+
+
+def _missing(state: OverlayState, lengths: "Iterator[tuple[str, int]] | zip[tuple[str, int]]") -> str:
+    for kind, length in lengths:
+        if length != state.entries.get(kind, 0):
+            return f"Redis lost entries: {length} of {state.entries.get(kind, 0)} for {kind}"
+    return ""
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RedisUnavailableError(f"Redis: {first}", hint="check REDIS_URL, memory and eviction policy") from error

@@ -74,7 +74,7 @@ class Server(ABC):
             ServerUnavailableError: it does not start, with the end of its log; or does not answer.
             ConfigurationError: it cannot run here.
         """
-        if self._settle(SOCKET_GRACE_S) is Answer.READY and self.has_files():
+        if self.has_files() and self._settle(SOCKET_GRACE_S) is Answer.READY:
             return
         # What still runs has lost its socket or its files to somebody who cleaned up. Two writers on one set of files
         # destroy it, so it ends first.

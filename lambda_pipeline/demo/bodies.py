@@ -20,7 +20,9 @@ Resource = Mapping[str, Any]
 ID_PATTERN = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 DECIMAL_MARK = "\N{REPLACEMENT CHARACTER}decimal:"
 MARKED_DECIMAL = re.compile(f'"{DECIMAL_MARK}([-0-9.]+)"')
-SUSPECT = re.compile(r'""|\[\]|\{\}|null|/_history/|[\ud800-\udfff]')
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+SUSPECT = ('""', "[]", "{}", "null", "/_history/")
+"""Texts without any of these, and without a lone surrogate, need no cleaning."""
 VERSIONED_REFERENCE = re.compile(r"(.+)/_history/[^/]+")
 DATE = re.compile(
     r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T([01]\d|2[0-3]):[0-5]\d(?::([0-5]\d|60)(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?)?)?"
@@ -86,7 +88,7 @@ def stored_text(resource: Resource) -> str:
     if extensions:
         body = {"resourceType": body.pop("resourceType"), "meta": {"extension": extensions}, **body}
     text = to_json(body)
-    if SUSPECT.search(text):
+    if any(mark in text for mark in SUSPECT) or (not text.isascii() and SURROGATE.search(text)):
         text = to_json(_cleaned(body))
     return text
 
@@ -168,7 +170,7 @@ def _is_choice(name: str, element: str) -> bool:
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return re.sub("[\ud800-\udfff]", "?", value)
+        return SURROGATE.sub("?", value)
     if isinstance(value, Mapping):
         members = {
             name: VERSIONED_REFERENCE.sub(r"\1", item)

@@ -104,13 +104,35 @@ def _placeholders(transaction: Transaction, entries: list[Entry]) -> dict[str, s
 def _perform(transaction: Transaction, entry: Entry, targets: Mapping[str, str]) -> Outcome:
     if entry.method == "DELETE":
         return _delete(transaction, entry.url)
-    resource = bodies.with_references(entry.resource, targets)
+    resource = _resolved(transaction, bodies.with_references(entry.resource, targets))
     if entry.method == "POST":
         return transaction.post(resource, if_none_exist=entry.if_none_exist, placeholder=entry.full_url or None)
     kind, logical_id = instance(entry.url)
     if entry.method == "PUT":
         return transaction.update({**resource, "id": logical_id})
     return transaction.patch(kind, logical_id, _patch_operations(resource))
+
+
+def _resolved(transaction: Transaction, value: Any) -> Any:
+    """The same JSON with conditional references, such as `Patient?identifier=system|value`, looked up."""
+    if isinstance(value, Mapping):
+        return {
+            name: _looked_up(transaction, item) if name == "reference" else _resolved(transaction, item)
+            for name, item in value.items()
+        }
+    return [_resolved(transaction, item) for item in value] if isinstance(value, list) else value
+
+
+def _looked_up(transaction: Transaction, reference: object) -> object:
+    matched = TYPE_URL.fullmatch(reference) if isinstance(reference, str) else None
+    if matched is None or not matched.group(2):
+        return reference
+    found = transaction.search(matched.group(1), matched.group(2))
+    if len(found) != 1:
+        raise RequestRefusedError(
+            f"{len(found)} resources match a conditional reference", status=404 if not found else 412
+        )
+    return f"{matched.group(1)}/{found[0]}"
 
 
 def _delete(transaction: Transaction, url: str) -> Outcome:

@@ -1,0 +1,7 @@
+"""The serving layer: batch and speed merged, for any question, with the moment the answer is valid for."""
+
+from lambda_pipeline.serving.answer import Answer, Counts, Mode, QuarantinedResource
+from lambda_pipeline.serving.filters import Filter, Operator, parse_filter
+from lambda_pipeline.serving.serving import Serving
+
+__all__ = ["Answer", "Counts", "Filter", "Mode", "Operator", "QuarantinedResource", "Serving", "parse_filter"]

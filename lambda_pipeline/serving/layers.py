@@ -1,0 +1,319 @@
+"""The read rule: which overlay entries go with which generation, and whether together they can be shown to be complete.
+
+First the overlay in one atomic read, then one database snapshot with everything else. In this order no publication and
+no pruning in between can take anything away, and no reader has to be registered anywhere.
+"""
+
+import json
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+
+from lambda_pipeline.batch import tables as view_tables
+from lambda_pipeline.batch.fill import Filler
+from lambda_pipeline.batch.generation import Generation, published
+from lambda_pipeline.database import Connection, Database
+from lambda_pipeline.errors import (
+    AnswerRefusedError,
+    CoverageGapError,
+    NoGenerationError,
+    RedisUnavailableError,
+    StaleAnswerError,
+    ViewNotPublishedError,
+)
+from lambda_pipeline.serving.answer import QuarantinedResource
+from lambda_pipeline.serving.merge import Layer
+from lambda_pipeline.settings import Settings
+from lambda_pipeline.source import Mark, ResourceKey, Unreadable, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.speed.capture import capture_entries, newest_by_key
+from lambda_pipeline.speed.entry import LIVE_WINDOW_SEQ, rows_key
+from lambda_pipeline.speed.overlay import Overlay, Reading
+from lambda_pipeline.views.view import View
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Everything one answer is computed from, inside one open snapshot.
+
+    Attributes:
+        connection: in that snapshot.
+        layers: the views asked, by name.
+        frontier: every change that this snapshot saw is in.
+        generation: the published generation; None for a recompute without one.
+        sources: where rows come from.
+        quarantined: resources without rows since they cannot be read.
+        notes: what the reader of the answer should know.
+    """
+
+    connection: Connection
+    layers: Mapping[str, Layer]
+    frontier: Mark
+    generation: Generation | None
+    sources: tuple[str, ...]
+    quarantined: tuple[QuarantinedResource, ...]
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def live_layers(
+    database: Database,
+    overlay: Overlay | None,
+    settings: Settings,
+    names: Collection[str],
+    *,
+    freshness_target_s: float | None,
+) -> Iterator[Layers]:
+    """Batch and speed together, at the later of their snapshots.
+
+    Where the overlay has a gap, or the frontier is older than the freshness target, the missing window is read from
+    HAPI's tables in the same snapshot, if the settings allow it.
+
+    Raises:
+        NoGenerationError, ViewNotPublishedError: there is nothing to merge with.
+        CoverageGapError, StaleAnswerError: the answer cannot be shown to be right, or is too old, and the source may not
+            be read.
+    """
+    for _ in range(_ATTEMPTS):
+        with database.connect() as connection:
+            wanted = {name: _published_view(published(connection), name) for name in names}
+        reading, trouble = _read_overlay(overlay, list(wanted.values()))
+        with database.connect() as connection, marked_snapshot(connection) as mark:
+            generation = _required(published(connection))
+            if {name: _published_view(generation, name).digest for name in names} != {
+                name: view.digest for name, view in wanted.items()
+            }:
+                continue
+            read = _Read(connection, settings, generation, mark, wanted)
+            yield read.live(reading, trouble, freshness_target_s)
+            return
+    raise AnswerRefusedError("the view definitions changed again and again while reading", hint="ask again")
+
+
+@contextmanager
+def batch_layers(database: Database, names: Collection[str]) -> Iterator[Layers]:
+    """The published generation alone.
+
+    Raises:
+        NoGenerationError, ViewNotPublishedError: it does not hold what was asked.
+    """
+    with database.connect() as connection, marked_snapshot(connection):
+        generation = _required(published(connection))
+        layers = {name: Layer(_published_view(generation, name), generation.views[name].table) for name in names}
+        quarantined = tuple(found for _, found in _batch_quarantine(connection, names))
+        yield Layers(connection, layers, generation.mark, generation, (_batch(generation),), quarantined)
+
+
+@contextmanager
+def source_layers(
+    database: Database, settings: Settings, views: Mapping[str, View], names: Collection[str]
+) -> Iterator[Layers]:
+    """A full recompute from HAPI's tables, in one snapshot, by the code that builds generations.
+
+    Args:
+        database: HAPI's database; the role needs the right to create temporary tables.
+        settings: chunk size, schema, zone.
+        views: definitions for what is not published.
+        names: the views asked.
+    """
+    with database.connect() as connection, marked_snapshot(connection, read_only=False) as mark:
+        connection.execute("SET LOCAL jit = off")
+        generation = published(connection)
+        wanted = {
+            name: generation.views[name].view if generation and name in generation.views else views[name]
+            for name in names
+        }
+        tables = open_tables(
+            connection, settings.hapi_schema, settings.source_timezone, {view.resource for view in wanted.values()}
+        )
+        filler = Filler(connection, tables, settings.build_chunk_rows)
+        layers, quarantined = {}, []
+        for name, view in wanted.items():
+            table = sql.Identifier("pg_temp", view.name)
+            view_tables.create(connection, view, sql.Identifier(view.name), temporary=True)
+            unreadable = filler.fill(view, table, what="recompute").unreadable
+            view_tables.finish(connection, view, table)
+            layers[name] = Layer(view, table)
+            quarantined += [_quarantined(name, found) for found in unreadable]
+        connection.execute("SET TRANSACTION READ ONLY")
+        yield Layers(connection, layers, mark, generation, ("hapi",), tuple(quarantined))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One live read inside its snapshot."""
+
+    connection: Connection
+    settings: Settings
+    generation: Generation
+    mark: Mark
+    views: Mapping[str, View]
+
+    def live(self, reading: Reading | None, trouble: str, freshness_target_s: float | None) -> Layers:
+        gap = trouble or self._gap(reading)
+        if gap or reading is None or reading.state is None:
+            return self._through_window({}, 0, self.generation.mark, gap, (_batch(self.generation),))
+        covered = reading.covered_seq(self.generation.mark)
+        frontier = reading.state.mark.later(self.generation.mark)
+        sources = (_batch(self.generation), "overlay")
+        notes = self._clock_note(reading)
+        if self._too_old(frontier.taken_at, freshness_target_s):
+            return self._through_window(reading.rows, covered, frontier, "", sources)
+        return self._layers(reading.rows, covered, frontier, sources, notes)
+
+    def _gap(self, reading: Reading | None) -> str:
+        """Why the overlay cannot be shown to hold everything since the generation; empty when it can."""
+        if reading is None or reading.state is None:
+            return reading.lost if reading else "the speed layer is off"
+        if reading.lost:
+            return reading.lost
+        if (
+            reading.state.mark.cluster != self.generation.mark.cluster
+            or self.mark.cluster != reading.state.mark.cluster
+        ):
+            return "the overlay is of another database"
+        if not reading.state.mark.covered_by(self.mark):
+            return "the overlay is ahead of this database"
+        if not reading.state.complete_since.covered_by(self.generation.mark):
+            return "the overlay begins after the published generation"
+        return ""
+
+    def _clock_note(self, reading: Reading) -> tuple[str, ...]:
+        state = reading.state
+        if state is None or state.mark == state.exact_mark:
+            return ()
+        since = state.exact_mark.taken_at.isoformat(timespec="seconds")
+        overlap = self.settings.poll_overlap_s
+        return (
+            f"assumes that HAPI's stamps were at most {overlap:g} s off since {since}, when that was last verified",
+        )
+
+    def _too_old(self, moment: datetime, target_s: float | None) -> bool:
+        return target_s is not None and (self.mark.taken_at - moment).total_seconds() > target_s
+
+    def _through_window(
+        self, rows: Mapping[str, Mapping[str, str]], covered: int, since: Mark, gap: str, sources: tuple[str, ...]
+    ) -> Layers:
+        """Read what changed since a mark from HAPI's tables, and lay it over what is known."""
+        if not self.settings.read_source_on_gap:
+            ways_out = "wait for the next poll, ask with mode source, or with a larger freshness target"
+            if gap:
+                raise CoverageGapError(f"the overlay has a gap: {gap}", hint=ways_out)
+            age = (self.mark.taken_at - since.taken_at).total_seconds()
+            raise StaleAnswerError(f"the frontier is {age:.0f} s old", hint=ways_out)
+        if since.cluster != self.mark.cluster:
+            raise CoverageGapError("the published generation is of another database", hint="run a refresh")
+        types = {view.resource for view in self.views.values()}
+        tables = open_tables(self.connection, self.settings.hapi_schema, self.settings.source_timezone, types)
+        changes = newest_by_key(changes_since(self.connection, tables, types, since))
+        if len(changes) > self.settings.overlay_max_entries:
+            raise CoverageGapError(
+                f"{len(changes)} changes since the published generation are too many to read for one answer",
+                hint="run a refresh, or ask with mode source",
+            )
+        by_key = {rows_key(view): view for view in self.views.values()}
+        entries = capture_entries(self.connection, tables, by_key, changes, self.settings.poll_page_rows)
+        window = {
+            name: {
+                entry.member: entry.packed_rows(rows_key(view), LIVE_WINDOW_SEQ)
+                for entry in entries
+                if entry.change.key.type == view.resource
+            }
+            for name, view in self.views.items()
+        }
+        merged = {name: {**rows.get(name, {}), **window[name]} for name in self.views}
+        notes = (f"{gap}: the changes since the published generation were read from HAPI's tables",) if gap else ()
+        return self._layers(merged, covered, self.mark, (*sources, "hapi"), notes)
+
+    def _layers(
+        self,
+        rows: Mapping[str, Mapping[str, str]],
+        covered: int,
+        frontier: Mark,
+        sources: tuple[str, ...],
+        notes: tuple[str, ...],
+    ) -> Layers:
+        layers = {
+            name: Layer(view, self.generation.views[name].table, _uncovered(rows.get(name, {}), covered))
+            for name, view in self.views.items()
+        }
+        quarantined = [
+            found
+            for member_name, found in _batch_quarantine(self.connection, self.views)
+            if member_name not in layers[found.view].entries
+        ]
+        for name, layer in layers.items():
+            quarantined += _overlay_quarantine(name, layer)
+        return Layers(self.connection, layers, frontier, self.generation, sources, tuple(quarantined), notes)
+
+
+def _read_overlay(overlay: Overlay | None, views: Sequence[View]) -> tuple[Reading | None, str]:
+    if overlay is None:
+        return None, "the speed layer is off"
+    try:
+        return overlay.read(views), ""
+    except RedisUnavailableError as error:
+        logger.warning("speed layer: %s", error)
+        return None, f"the speed layer is down ({error.message})"
+
+
+def _uncovered(entries: Mapping[str, str], covered: int) -> dict[str, str]:
+    if not covered:
+        return dict(entries)
+    return {name: packed for name, packed in entries.items() if json.loads(packed)["s"] > covered}
+
+
+def _overlay_quarantine(name: str, layer: Layer) -> Iterator[QuarantinedResource]:
+    for packed in layer.entries.values():
+        if '"q": [' in packed and "q" in (entry := json.loads(packed)):
+            partition, logical_id = entry["k"]
+            yield _named(name, partition, layer.view.resource, logical_id, entry["q"][1])
+
+
+def _batch_quarantine(connection: Connection, names: Collection[str]) -> list[tuple[str, QuarantinedResource]]:
+    rows = connection.execute(_QUARANTINE, {"views": sorted(names)})
+    return [
+        (f"{partition}/{logical_id}", _named(view, partition, resource_type, logical_id, reason))
+        for view, partition, resource_type, logical_id, reason in rows
+    ]
+
+
+def _named(view: str, partition: int, resource_type: str, logical_id: str, reason: str) -> QuarantinedResource:
+    return QuarantinedResource(view, str(ResourceKey(partition, resource_type, logical_id)), reason)
+
+
+def _quarantined(view: str, found: Unreadable) -> QuarantinedResource:
+    return QuarantinedResource(view, str(found.key), found.reason)
+
+
+def _required(generation: Generation | None) -> Generation:
+    if generation is None:
+        raise NoGenerationError(
+            "no generation has been published yet", hint="run lambda-pipeline refresh, or ask with mode source"
+        )
+    return generation
+
+
+def _published_view(generation: Generation | None, name: str) -> View:
+    held = _required(generation).views.get(name)
+    if held is None:
+        raise ViewNotPublishedError(
+            f"view {name} is not in the published generation", hint="run a refresh, or ask with mode source"
+        )
+    return held.view
+
+
+def _batch(generation: Generation) -> str:
+    return f"batch generation {generation.number}"
+
+
+_QUARANTINE = """
+SELECT view, partition, resource_type, id, reason FROM sqlonfhir.quarantine
+ WHERE view = ANY (%(views)s) ORDER BY view, partition, id"""

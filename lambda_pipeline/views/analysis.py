@@ -1,0 +1,322 @@
+"""Parse tree -> typed tree: names checked against FHIR R4, types and cardinalities inferred, everything else refused.
+
+An `Analysis` serves one ViewDefinition: it knows the resource type and the constants, and it hands out foci.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NoReturn
+
+from lambda_pipeline.views import definitions, fhirpath, functions, tree
+from lambda_pipeline.views.fhirpath import FhirPathError
+
+COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">="))
+ENVIRONMENT = {
+    "sct": "http://snomed.info/sct",
+    "loinc": "http://loinc.org",
+    "ucum": "http://unitsofmeasure.org",
+}
+"""Variables that FHIRPath defines to be strings (FHIR R4, section 2.9.1.4)."""
+
+RESERVED_VARIABLES = frozenset(("resource", "rootResource", "context", "rowIndex", *ENVIRONMENT))
+
+
+class Analysis:
+    """Turns parse trees of one ViewDefinition into typed trees.
+
+    Args:
+        resource_type: type of the resources of the view.
+        constants: the view's constants.
+
+    Attributes:
+        resource: the focus of the resource itself.
+    """
+
+    def __init__(self, resource_type: str, constants: Mapping[str, tree.Constant]) -> None:
+        self.resource = tree.Focus("resource", resource_type)
+        self.constants = constants
+        self._items = 0
+        self._context = self.resource
+
+    def analyze(self, expression: fhirpath.Expression, context: tree.Focus) -> tree.Node:
+        """The typed tree of a whole expression that is evaluated on `context`.
+
+        Raises:
+            FhirPathError: an unknown name, a type error, or something that is not supported.
+        """
+        self._context = context
+        return self.node(expression, context)
+
+    def criteria(self, expression: fhirpath.Expression, context: tree.Focus) -> tree.Node:
+        """The same for an expression that has to be boolean.
+
+        Raises:
+            FhirPathError: as `analyze`, or it is known not to be boolean.
+        """
+        self._context = context
+        return self.boolean(expression, context)
+
+    def new_item(self, type_name: str | None) -> tree.Focus:
+        """A fresh focus for the elements that criteria look at."""
+        self._items += 1
+        return tree.Focus(f"item{self._items}", type_name)
+
+    def node(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:  # noqa: PLR0911 (one per class)
+        """The typed tree of a part, with `$this` being `focus`."""
+        match expression:
+            case fhirpath.Literal(_, kind, value):
+                return tree.Constant(value, kind)
+            case fhirpath.EmptyCollection():
+                return tree.Nothing()
+            case fhirpath.This():
+                return focus
+            case fhirpath.Variable():
+                return self._variable(expression)
+            case fhirpath.Member(position, None, name):
+                is_type_prefix = name == focus.type and definitions.is_resource(name)
+                return focus if is_type_prefix else self.member(focus, name, position)
+            case fhirpath.Member(position, target, name) if target is not None:
+                return self.member(self.node(target, focus), name, position)
+            case fhirpath.Call():
+                return self._call(expression, focus)
+            case fhirpath.Index():
+                return self._index(expression, focus)
+            case fhirpath.Unary():
+                return self._unary(expression, focus)
+            case fhirpath.Binary():
+                return self._binary(expression, focus)
+        raise AssertionError(expression)
+
+    def member(self, target: tree.Node, name: str, position: int) -> tree.Node:
+        """One step of navigation.
+
+        Raises:
+            FhirPathError: the type has no such element, or the target is a choice whose type is not known.
+        """
+        if isinstance(target, tree.Choice):
+            target = self._only_type_with(target, name, position)
+        if target == self.resource and name == "id":
+            return tree.ResourceKey()
+        if definitions.is_primitive(target.type):
+            return self._member_of_primitive(target, name, position)
+        if target.type is None:
+            return self._member_of_unknown(target, name, position)
+        element = definitions.elements(target.type).get(name)
+        if element is None:
+            self._refuse_name(target.type, name, position)
+        many = target.many or element.many
+        if len(element.types) > 1:
+            return tree.Choice(target, name, element.types, many, element.many, position)
+        kind = element.types[0]
+        return tree.Member(target, element.key(kind), kind, many, element.many)
+
+    def boolean(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:
+        """The typed tree of criteria.
+
+        Raises:
+            FhirPathError: it is known not to be boolean.
+        """
+        return self.known_boolean(self.node(expression, focus), _start(expression))
+
+    def known_boolean(self, node: tree.Node, position: int) -> tree.Node:
+        """The node, if it is boolean or empty.
+
+        Raises:
+            FhirPathError: it is of another type.
+        """
+        self.refuse_choice(node)
+        if node.type == "boolean" or isinstance(node, tree.Nothing):
+            return node
+        hint = "compare it, or ask exists()"
+        raise FhirPathError(f"expected a boolean, this is {self.article(node)}", position, hint)
+
+    def refuse_choice(self, node: tree.Node) -> None:
+        """Raise for a choice element whose type is not said.
+
+        Raises:
+            FhirPathError: naming the types it may have.
+        """
+        if isinstance(node, tree.Choice):
+            shown = ", ".join(node.types[:12]) + (", ..." if len(node.types) > 12 else "")
+            raise FhirPathError(
+                f"{node.name} can be of several types ({shown})", node.position, f"write {node.name}.ofType(...)"
+            )
+
+    @staticmethod
+    def article(node: tree.Node) -> str:
+        """The type of a node for messages."""
+        if isinstance(node, tree.Nothing):
+            return "always empty"
+        kind = node.type or "of unknown type"
+        return f"{'an' if kind[0] in 'aeiouAEIO' else 'a'} {kind}" if node.type else kind
+
+    def _only_type_with(self, choice: tree.Choice, name: str, position: int) -> tree.Node:
+        having = [kind for kind in choice.types if name in definitions.elements(kind)]
+        if len(having) == 1:
+            return functions.narrow(choice, having[0])
+        if not having:
+            known = {element for kind in choice.types for element in definitions.elements(kind)}
+            hint = definitions.suggestion(name, known)
+            raise FhirPathError(f"no type of {choice.name} has an element {name}", position, hint)
+        shown = ", ".join(having[:6]) + (", ..." if len(having) > 6 else "")
+        raise FhirPathError(
+            f"several types of {choice.name} have an element {name} ({shown})", position,
+            f"write {choice.name}.ofType({having[0]}).{name}",
+        )  # fmt: skip
+
+    def _member_of_primitive(self, target: tree.Node, name: str, position: int) -> tree.Node:
+        if name not in ("extension", "id"):
+            raise FhirPathError(f"{self.article(target)} has no element {name!r}", position)
+        if not isinstance(target, tree.Member):
+            raise FhirPathError(
+                f"{name} of a primitive value can only be read where the element is named", position,
+                f"as in birthDate.{name}",
+            )  # fmt: skip
+        sibling = functions.sibling(target)
+        if name == "id":
+            return tree.Member(sibling, "id", "string", target.many, repeats=False)
+        return tree.Member(sibling, "extension", "Extension", many=True, repeats=True)
+
+    def _member_of_unknown(self, target: tree.Node, name: str, position: int) -> tree.Node:
+        if isinstance(target, tree.Nothing):
+            return target
+        if not definitions.elements_elsewhere(name):
+            raise FhirPathError(f"FHIR R4 has no element {name!r}", position)
+        return tree.Member(target, name, None, many=True, repeats=True)
+
+    @staticmethod
+    def _refuse_name(type_name: str, name: str, position: int) -> NoReturn:
+        hint = definitions.narrowing(type_name, name)
+        hint = hint or definitions.suggestion(name, set(definitions.elements(type_name)))
+        raise UnknownElementError(f"{type_name} has no element {name!r}", position, hint)
+
+    def _variable(self, variable: fhirpath.Variable) -> tree.Node:
+        name = variable.name
+        if name == "rowIndex":
+            return tree.RowIndex()
+        if name in ("resource", "rootResource"):
+            return self.resource
+        if name == "context":
+            return self._context
+        if name in ENVIRONMENT:
+            return tree.Constant(ENVIRONMENT[name], "uri")
+        if name not in self.constants:
+            hint = definitions.suggestion(name, {*self.constants, *RESERVED_VARIABLES})
+            raise FhirPathError(f"constant %{name} is not defined", variable.position, hint)
+        return self.constants[name]
+
+    def _call(self, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+        function = functions.FUNCTIONS.get(call.name)
+        if function is None:
+            hint = definitions.suggestion(call.name, set(functions.FUNCTIONS))
+            raise FhirPathError(f"function {call.name}() is not supported", call.position, hint)
+        if len(call.arguments) not in function.arguments:
+            takes = " or ".join(map(str, function.arguments))
+            raise FhirPathError(f"{call.name}() takes {takes} arguments", call.position, function.accepts)
+        target = self.node(call.target, focus) if call.target is not None else focus
+        if isinstance(target, tree.Nothing) and call.name not in ("exists", "empty"):
+            return target
+        return function.build(self, target, call, focus)
+
+    def _index(self, expression: fhirpath.Index, focus: tree.Focus) -> tree.Node:
+        target = self.node(expression.target, focus)
+        index = self.node(expression.index, focus)
+        whole = isinstance(index, tree.Constant) and index.type in ("integer", "positiveInt", "unsignedInt")
+        if not (whole or isinstance(index, tree.RowIndex)):
+            raise FhirPathError("an index is a whole number, a constant or %rowIndex", _start(expression.index))
+        self.refuse_choice(target)
+        return tree.At(target, index, target.type)
+
+    def _unary(self, expression: fhirpath.Unary, focus: tree.Focus) -> tree.Node:
+        operand = self.node(expression.operand, focus)
+        self.refuse_choice(operand)
+        if isinstance(operand, tree.Nothing):
+            return operand
+        if operand.type not in definitions.NUMBER_TYPES:
+            raise FhirPathError(f"{expression.operator} takes a number, not {self.article(operand)}", expression.position)
+        if expression.operator == "+":
+            return operand
+        if isinstance(operand, tree.Constant) and isinstance(operand.value, Decimal):
+            return tree.Constant(-operand.value, operand.type)
+        return tree.Negative(operand, "decimal" if operand.type == "decimal" else "integer")
+
+    def _binary(self, expression: fhirpath.Binary, focus: tree.Focus) -> tree.Node:
+        operator = expression.operator
+        if operator in ("and", "or"):
+            left, right = self.boolean(expression.left, focus), self.boolean(expression.right, focus)
+            return tree.Logic(operator, left, right)  # type: ignore[arg-type]
+        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/"):
+            raise FhirPathError(f"operator {operator} is not supported", expression.position)
+        left, right = self.node(expression.left, focus), self.node(expression.right, focus)
+        self.refuse_choice(left)
+        self.refuse_choice(right)
+        if isinstance(left, tree.Nothing) or isinstance(right, tree.Nothing):
+            return tree.Nothing()
+        if operator in COMPARISONS:
+            return self._compare(expression, left, right)
+        return self._arithmetic(expression, left, right)
+
+    def _compare(self, expression: fhirpath.Binary, left: tree.Node, right: tree.Node) -> tree.Node:
+        operator = expression.operator
+        kind = _kind(left.type)
+        if kind is None or kind != _kind(right.type) or (kind == "json" and left.type != right.type):
+            raise FhirPathError(
+                f"{operator} compares values of one kind, not {self.article(left)} with {self.article(right)}",
+                expression.position, _literal_hint(left, right),
+            )  # fmt: skip
+        if operator not in ("=", "!=") and kind in ("json", "boolean"):
+            raise FhirPathError(f"{operator} has no meaning for {self.article(left)}", expression.position)
+        return tree.Compare(operator, left, right, kind)  # type: ignore[arg-type]
+
+    def _arithmetic(self, expression: fhirpath.Binary, left: tree.Node, right: tree.Node) -> tree.Node:
+        operator = expression.operator
+        numbers = [node.type in definitions.NUMBER_TYPES for node in (left, right)]
+        if all(numbers):
+            decimal = operator == "/" or "decimal" in (left.type, right.type)
+            return tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]
+        if operator == "+" and _kind(left.type) == "text" and _kind(right.type) == "text":
+            return tree.Concatenation(left, right)
+        raise FhirPathError(
+            f"{operator} takes two numbers{' or two strings' if operator == '+' else ''}, "
+            f"not {self.article(left)} and {self.article(right)}", expression.position,
+        )  # fmt: skip
+
+
+class UnknownElementError(FhirPathError):
+    """A type of FHIR R4 has no element of that name."""
+
+
+def _kind(type_name: str | None) -> str | None:
+    """How values of a type compare; None if that is not known."""
+    if type_name in definitions.DATE_TYPES:
+        return "date"
+    if type_name == "time":
+        return "time"
+    if type_name in definitions.TEXT_TYPES:
+        return "text"
+    if type_name in definitions.NUMBER_TYPES:
+        return "number"
+    if type_name == "boolean":
+        return "boolean"
+    return None if type_name is None else "json"
+
+
+def _literal_hint(left: tree.Node, right: tree.Node) -> str:
+    kinds = {_kind(left.type), _kind(right.type)}
+    if kinds == {"date", "text"}:
+        return "a date is written @2020-01-31, or is a constant with valueDate or valueDateTime"
+    if kinds == {"time", "text"}:
+        return "a time is written @T10:30:00, or is a constant with valueTime"
+    return ""
+
+
+def _start(expression: fhirpath.Expression) -> int:
+    """Where an expression begins in its text."""
+    match expression:
+        case fhirpath.Binary(left=left):
+            return _start(left)
+        case fhirpath.Member(target=target) | fhirpath.Call(target=target) if target is not None:
+            return _start(target)
+        case fhirpath.Index(target=indexed):
+            return _start(indexed)
+    return expression.position

@@ -1,0 +1,228 @@
+"""Types of columns: from the FHIR type, or from the tag `ansi/type`; and how an expression becomes a value of that type.
+
+| FHIR type of the column | PostgreSQL |
+|---|---|
+| boolean | boolean |
+| integer, positiveInt, unsignedInt | integer |
+| integer64 | bigint |
+| decimal | numeric (the specification's default is CHARACTER VARYING; numeric keeps value and scale, and compares) |
+| instant | timestamptz |
+| base64Binary | bytea |
+| other primitive types | text in FHIR's own notation, partial dates included |
+| complex types, and every column with `collection` | jsonb |
+"""
+
+import re
+from dataclasses import dataclass
+
+from lambda_pipeline.views import definitions, tree
+from lambda_pipeline.views.sql import Lowering, failure
+
+ANSI_TAG = "ansi/type"
+INDEX_TAG = "lambda_pipeline/index"
+
+SYSTEM_TYPES = {
+    "Boolean": "boolean", "String": "string", "Integer": "integer", "Decimal": "decimal", "Date": "date",
+    "DateTime": "dateTime", "Time": "time",
+}  # fmt: skip
+TYPE_PREFIXES = ("http://hl7.org/fhir/StructureDefinition/", "http://hl7.org/fhirpath/System.", "System.", "FHIR.")
+
+POSTGRESQL_TYPES = {
+    "boolean": "boolean", "integer": "integer", "positiveInt": "integer", "unsignedInt": "integer",
+    "integer64": "bigint", "decimal": "numeric", "instant": "timestamptz", "base64Binary": "bytea",
+}  # fmt: skip
+
+ANSI_TYPES = {
+    "BOOLEAN": "boolean", "SMALLINT": "smallint", "INT": "integer", "INTEGER": "integer", "BIGINT": "bigint",
+    "NUMERIC": "numeric", "DECIMAL": "numeric", "DEC": "numeric",
+    "CHARACTER VARYING": "text", "CHAR VARYING": "text", "VARCHAR": "text", "CHARACTER LARGE OBJECT": "text",
+    "CLOB": "text", "TEXT": "text",
+    "DATE": "date", "TIME": "time", "TIME WITHOUT TIME ZONE": "time",
+    "TIMESTAMP": "timestamp", "TIMESTAMP WITHOUT TIME ZONE": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamptz",
+    "BINARY": "bytea", "BINARY VARYING": "bytea", "VARBINARY": "bytea", "BINARY LARGE OBJECT": "bytea", "BLOB": "bytea",
+}  # fmt: skip
+SIZED = re.compile(r"(?P<name>[A-Z ]+?)\s*\(\s*(?P<first>\d+)\s*(?:,\s*(?P<second>\d+)\s*)?\)")
+
+INTEGERS = ("smallint", "integer", "bigint")
+DATE_SOURCES = definitions.DATE_TYPES
+
+
+class ColumnTypeError(Exception):
+    """A type that is not known, or that the expression cannot have.
+
+    Args:
+        reason: what is wrong.
+        hint: what to write instead; may be empty.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The type a column shall have.
+
+    Attributes:
+        type: the PostgreSQL type as a DDL writes it.
+        family: the type without its size.
+        limit: the most characters a text may have; None for any number.
+    """
+
+    type: str
+    family: str
+    limit: int | None = None
+
+
+def fhir_type(name: str) -> str:
+    """The FHIR type that a column declares, which may be written as a canonical URL.
+
+    Raises:
+        ColumnTypeError: FHIR R4 has no such type.
+    """
+    short = name
+    for prefix in TYPE_PREFIXES:
+        short = short.removeprefix(prefix)
+    short = SYSTEM_TYPES.get(short, short)
+    if short == "integer64" or definitions.is_type(short) or "." in short and definitions.elements(short):
+        return short
+    raise ColumnTypeError(f"FHIR R4 has no type {name!r}", definitions.suggestion(short, definitions.type_names()))
+
+
+def ansi_type(name: str) -> Target:
+    """The PostgreSQL type for a value of the tag `ansi/type`.
+
+    Raises:
+        ColumnTypeError: it is not known, or has no exact counterpart.
+    """
+    text = " ".join(name.upper().split())
+    sized = SIZED.fullmatch(text)
+    bare = sized["name"] if sized else text
+    family = ANSI_TYPES.get(bare)
+    if family is None:
+        approximate = bare in ("REAL", "FLOAT", "DOUBLE PRECISION")
+        hint = "floats lose digits: write DECIMAL" if approximate else f"one of {', '.join(ANSI_TYPES)}"
+        raise ColumnTypeError(f"{ANSI_TAG} {name!r} is not supported", hint)
+    if not sized:
+        return Target(family, family)
+    first, second = int(sized["first"]), sized["second"]
+    if family == "numeric" and 1 <= first <= 1000 and int(second or 0) <= first:
+        return Target(f"numeric({first},{int(second or 0)})", family)
+    if family == "text" and second is None and 1 <= first <= 10_485_760:
+        return Target(f"varchar({first})", family, limit=first)
+    if family in ("timestamp", "timestamptz", "time") and second is None and first <= 6:
+        return Target(f"{family}({first})", family)
+    raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} cannot have")
+
+
+def target(node: tree.Node, *, declared: str | None, ansi: str | None, collection: bool) -> Target:
+    """The type of a column.
+
+    Args:
+        node: its expression.
+        declared: the FHIR type the column declares, as `fhir_type` gives it.
+        ansi: the value of its tag `ansi/type`.
+        collection: whether it holds a list.
+
+    Raises:
+        ColumnTypeError: the expression cannot have that type, or none can be found.
+    """
+    if isinstance(node, tree.Nothing) and declared is None and ansi is None and not collection:
+        raise ColumnTypeError("this is always empty, so the column needs a type")
+    if declared is not None:
+        _check_declared(node, declared)
+    if collection:
+        if ansi is not None:
+            raise ColumnTypeError(f"a collection is a JSON array; {ANSI_TAG} cannot change that")
+        return Target("jsonb", "jsonb")
+    if ansi is not None:
+        wanted = ansi_type(ansi)
+        _check_ansi(node, wanted, ansi)
+        return wanted
+    kind = declared or node.type
+    if kind is None:
+        raise ColumnTypeError("the type of this path is not known, so the column needs a type")
+    if not (definitions.is_primitive(kind) or kind == "integer64"):
+        return Target("jsonb", "jsonb")
+    name = POSTGRESQL_TYPES.get(kind, "text")
+    return Target(name, name)
+
+
+def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one per family)
+    """The SQL of a column: an expression of exactly the wanted type."""
+    if isinstance(node, tree.Nothing):
+        return f"NULL::{wanted.type}"
+    match wanted.family:
+        case "jsonb":
+            return lowering.json(node)
+        case "boolean":
+            return lowering.boolean(node)
+        case "numeric":
+            return lowering.number(node) + ("" if wanted.type == "numeric" else f"::{wanted.type}")
+        case "text":
+            text = lowering.text(node)
+            return text if wanted.limit is None else _limited(text, wanted)
+        case "bytea":
+            return f"decode({lowering.written(node)}, 'base64')"
+        case "timestamp":
+            return f"(({lowering.written(node)})::timestamptz AT TIME ZONE 'UTC')::{wanted.type}"
+    if wanted.family in INTEGERS:
+        return f"({lowering.integer_text(node)})::{wanted.type}"
+    return f"({lowering.written(node)})::{wanted.type}"
+
+
+def list_expression(lowering: Lowering, node: tree.Node) -> str:
+    """The SQL of a column with `collection`: a jsonb array."""
+    return lowering.list(node)
+
+
+def _limited(text: str, wanted: Target) -> str:
+    too_long = failure("length(b.t) || ' characters'")
+    return (
+        f"(SELECT CASE WHEN length(b.t) > {wanted.limit} THEN {too_long} ELSE b.t END"
+        f" FROM (SELECT {text} OFFSET 0) b(t))::{wanted.type}"
+    )
+
+
+def _check_declared(node: tree.Node, declared: str) -> None:
+    """Refuse a declared type that the expression's type cannot be written as."""
+    source = node.type
+    if source is None or source == declared:
+        return
+    text, number = definitions.TEXT_TYPES, definitions.NUMBER_TYPES | {"integer64"}
+    if not definitions.is_primitive(source):
+        fits = not definitions.is_primitive(declared) and declared in ("BackboneElement", "Element", "Resource")
+    elif declared in number:
+        fits = source in number
+    elif declared in definitions.DATE_TYPES or declared in ("time", "base64Binary"):
+        fits = source in text
+    elif declared == "boolean":
+        fits = False
+    else:
+        fits = declared in text
+    if not fits:
+        raise ColumnTypeError(f"declared as {declared}, but the path gives {source}", f"declare it as {source}")
+
+
+def _check_ansi(node: tree.Node, wanted: Target, ansi: str) -> None:
+    """Refuse a tag that asks for a conversion which is not one of notation."""
+    source = node.type
+    if source is None:
+        return
+    match wanted.family:
+        case "text":
+            fits = definitions.is_primitive(source)
+        case "boolean":
+            fits = source == "boolean"
+        case "date" | "timestamp" | "timestamptz":
+            fits = source in definitions.DATE_TYPES
+        case "time":
+            fits = source == "time"
+        case "bytea":
+            fits = source == "base64Binary"
+        case _:
+            fits = source in definitions.NUMBER_TYPES
+    if not fits:
+        raise ColumnTypeError(f"the path gives {source}, which cannot become {ansi}")

@@ -1,0 +1,132 @@
+"""ViewDefinition -> View: what the rest of the project calls.
+
+    JSON --model--> ViewModel --fhirpath--> parse trees --analysis--> typed trees --sql, statement--> one SELECT
+
+Every problem of a file is reported at once: those of its JSON first, and then, as long as there is a resource type to
+check them against, those of its expressions.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.views.model import Reader
+from lambda_pipeline.views.statement import Statement
+from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column, View
+
+MAX_VIEW_NAME = 48
+"""Characters of a view's name: physical tables and indexes append to it, and PostgreSQL cuts names at 63 bytes."""
+
+
+def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
+    """Compile one ViewDefinition.
+
+    Args:
+        definition: the ViewDefinition as JSON; decimals best as `Decimal`.
+        file: where it was read from, for messages.
+
+    Raises:
+        ViewDefinitionError: lists everything that is wrong with it.
+    """
+    view, problems = _compile(definition, file)
+    if view is None or problems:
+        raise ViewDefinitionError(problems)
+    return view
+
+
+def load_views(folder: Path) -> tuple[View, ...]:
+    """Compile every `*.json` of a folder.
+
+    Returns:
+        The views, sorted by name.
+
+    Raises:
+        ViewDefinitionError: lists everything that is wrong with any of the files, two views of one name included.
+    """
+    views: dict[str, View] = {}
+    problems: list[Problem] = []
+    for path in sorted(folder.glob("*.json")):
+        view, found = _read(path.read_bytes(), path.name)
+        problems += found
+        if view is None:
+            continue
+        if not view.name:
+            problems.append(Problem(path.name, "$", "name is missing", "it names the view's table"))
+        elif view.name.lower() in views:
+            other = views[view.name.lower()].file
+            problems.append(Problem(path.name, "$.name", f"{other} has a view of this name already"))
+        else:
+            views[view.name.lower()] = view
+    if problems:
+        raise ViewDefinitionError(problems)
+    return tuple(sorted(views.values(), key=lambda view: view.name))
+
+
+def lint(text: str, file: str) -> list[Problem]:
+    """Everything that is wrong with the text of one file; empty if it compiles.
+
+    Args:
+        text: the file's content.
+        file: what to call it.
+    """
+    view, problems = _read(text.encode(), file)
+    if view is not None and not view.name:
+        problems.append(Problem(file, "$", "name is missing", "it names the view's table"))
+    return problems
+
+
+def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
+    repeated: list[Problem] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in items]
+        repeated.extend(
+            Problem(file, "$", f"the key {name!r} stands twice in one object")
+            for name in sorted({name for name in names if names.count(name) > 1})
+        )
+        return dict(items)
+
+    try:
+        definition = json.loads(content.decode("utf-8-sig"), parse_float=Decimal, object_pairs_hook=pairs)
+    except UnicodeDecodeError:
+        return None, [Problem(file, "$", "is not UTF-8")]
+    except RecursionError:
+        return None, [Problem(file, "$", "is nested too deeply")]
+    except json.JSONDecodeError as error:
+        return None, [Problem(file, f"line {error.lineno} column {error.colno}", f"is not JSON: {error.msg}")]
+    view, problems = _compile(definition, file)
+    return view, repeated + problems
+
+
+def _compile(definition: Any, file: str) -> tuple[View | None, list[Problem]]:  # noqa: ANN401 (whatever JSON holds)
+    label = file or (str(definition.get("name") or "view") if isinstance(definition, Mapping) else "view")
+    reader = Reader(label)
+    model = reader.view(definition)
+    if model is None or not model.resource:
+        return None, reader.problems
+    if len(model.name) > MAX_VIEW_NAME:
+        reader.problem("$.name", f"is longer than {MAX_VIEW_NAME} characters")
+    statement = Statement(model, label)
+    text, columns = statement.compile()
+    if not columns and not reader.problems:
+        reader.problem("$.select", "a view has at least one column")
+    if text.count(RELATION_PLACEHOLDER) != 1:
+        reader.problem("$", f"the text {RELATION_PLACEHOLDER} has a meaning of its own and cannot be used")
+    problems = reader.problems + statement.problems
+    if problems:
+        return None, problems
+    complete_body = statement.lowering.complete_body
+    view = View(
+        name=model.name, resource=model.resource, columns=columns, digest=_digest(text, columns, complete=complete_body),
+        statement=text, complete_body=complete_body, file=file, description=model.description, definition=definition,
+    )  # fmt: skip
+    return view, []
+
+
+def _digest(statement: str, columns: tuple[Column, ...], *, complete: bool) -> str:
+    shape = [[column.name, column.type, column.collection, column.indexed] for column in columns]
+    return hashlib.sha256(json.dumps([statement, shape, complete], ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,324 @@
+"""FHIRPath text -> parse tree.
+
+Reads the grammar of FHIRPath 2.0 (N1), operators that views do not support included, so that whatever is refused later
+is refused by its name and position and not as a syntax error. Nothing is known of FHIR here.
+
+    name.where(use = 'official').given[0]
+    Index(Member(Call(Member(None, 'name'), 'where', (Binary('=', Member(None, 'use'), Literal('official')),)), 'given'), 0)
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal as OneOf
+
+
+class FhirPathError(Exception):
+    """An expression that does not parse, has a type error, or uses what is not supported.
+
+    Args:
+        reason: what is wrong.
+        position: offset of the offending part in the expression.
+        hint: what to write instead; may be empty.
+    """
+
+    def __init__(self, reason: str, position: int, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.position = position
+        self.hint = hint
+
+    def quoting(self, expression: str) -> str:
+        """The reason, then the line of the expression it is about, with a caret below the position."""
+        start = expression.rfind("\n", 0, self.position) + 1
+        line = expression[start:].split("\n", 1)[0]
+        return f"{self.reason}\n    {line}\n    {' ' * (self.position - start)}^"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A literal; `type` is the FHIR type it has."""
+
+    position: int
+    type: OneOf["string", "boolean", "integer", "decimal", "date", "dateTime", "time"]
+    value: str | bool | Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyCollection:
+    """`{}`."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """`%name`."""
+
+    position: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class This:
+    """`$this`."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`target.name`, or `name` alone when there is no target."""
+
+    position: int
+    target: "Expression | None"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`target.name(arguments)`."""
+
+    position: int
+    target: "Expression | None"
+    name: str
+    arguments: "tuple[Expression, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`target[index]`."""
+
+    position: int
+    target: "Expression"
+    index: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`-operand` or `+operand`."""
+
+    position: int
+    operator: str
+    operand: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """`left operator right`; the position is that of the operator."""
+
+    position: int
+    operator: str
+    left: "Expression"
+    right: "Expression"
+
+
+Expression = Literal | EmptyCollection | Variable | This | Member | Call | Index | Unary | Binary
+
+PRECEDENCE: tuple[tuple[str, ...], ...] = (
+    ("implies",), ("or", "xor"), ("and",), ("in", "contains"), ("=", "~", "!=", "!~"), ("<=", "<", ">", ">="),
+    ("|",), ("is", "as"), ("+", "-", "&"), ("*", "/", "div", "mod"),
+)  # fmt: skip
+"""Binary operators, loosest first, all left-associative (FHIRPath, section 6.8)."""
+
+MAX_DEPTH = 60
+"""Nesting of one expression; deeper ones would end in Python's or PostgreSQL's own limits."""
+
+TOKEN = re.compile(
+    r"""
+      (?P<space>   \s+ | //[^\n]* | /\*.*?\*/ )
+    | (?P<temporal> @[0-9T][0-9T:+\-.Z]* )
+    | (?P<number>  [0-9]+ (?: \.[0-9]+ )? )
+    | (?P<string>  '(?: [^'\\] | \\. )*' )
+    | (?P<quoted>  `(?: [^`\\] | \\. )*` )
+    | (?P<name>    [A-Za-z_][A-Za-z0-9_]* )
+    | (?P<special> \$[A-Za-z]+ )
+    | (?P<symbol>  <= | >= | != | !~ | [-+*/&|=~<>()\[\]{}.,%] )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+ESCAPES = {"'": "'", '"': '"', "`": "`", "\\": "\\", "/": "/", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
+TIME = re.compile(r"T\d\d:\d\d:\d\d(\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    position: int
+
+
+def parse(expression: str) -> Expression:
+    """The parse tree of an expression.
+
+    Raises:
+        FhirPathError: the text does not parse.
+    """
+    parser = _Parser(expression)
+    tree = parser.operators(0)
+    parser.end()
+    return tree
+
+
+def _tokens(expression: str) -> list[_Token]:
+    tokens, position = [], 0
+    while position < len(expression):
+        match = TOKEN.match(expression, position)
+        if match is None:
+            what = "an unterminated string" if expression[position] in "'`" else f"{expression[position]!r}"
+            raise FhirPathError(f"{what} is not FHIRPath", position)
+        if match.lastgroup != "space":
+            tokens.append(_Token(str(match.lastgroup), match.group(), position))
+        position = match.end()
+    tokens.append(_Token("end", "", len(expression)))
+    return tokens
+
+
+def _unescape(text: str, position: int) -> str:
+    def replace(match: re.Match[str]) -> str:
+        escape = match.group(1)
+        if escape[0] == "u" and len(escape) == 5:
+            return chr(int(escape[1:], 16))
+        if escape not in ESCAPES:
+            raise FhirPathError(f"\\{escape} is not an escape of FHIRPath", position + 1 + match.start())
+        return ESCAPES[escape]
+
+    unescaped = re.sub(r"\\(u[0-9A-Fa-f]{4}|.)", replace, text[1:-1], flags=re.DOTALL)
+    return unescaped.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class _Parser:
+    """Recursive descent over the tokens; each method returns the tree of what it consumed."""
+
+    def __init__(self, expression: str) -> None:
+        self.tokens = _tokens(expression)
+        self.at = 0
+        self.depth = 0
+
+    @property
+    def token(self) -> _Token:
+        return self.tokens[self.at]
+
+    def take(self) -> _Token:
+        token = self.token
+        self.at += 1
+        return token
+
+    def takes(self, *symbols: str) -> _Token | None:
+        return self.take() if self.token.kind in ("symbol", "name") and self.token.text in symbols else None
+
+    def expect(self, symbol: str) -> None:
+        if not self.takes(symbol):
+            raise FhirPathError(f"expected {symbol!r}, found {self.found()}", self.token.position)
+
+    def found(self) -> str:
+        return repr(self.token.text) if self.token.text else "the end of the expression"
+
+    def end(self) -> None:
+        if self.token.kind != "end":
+            raise FhirPathError(f"unexpected {self.found()}", self.token.position)
+
+    def operators(self, level: int) -> Expression:
+        if level == 0:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise FhirPathError(f"nested deeper than {MAX_DEPTH}", self.token.position)
+        if level == len(PRECEDENCE):
+            return self.polarity()
+        left = self.operators(level + 1)
+        while operator := self.takes(*PRECEDENCE[level]):
+            left = Binary(operator.position, operator.text, left, self.operators(level + 1))
+        if level == 0:
+            self.depth -= 1
+        return left
+
+    def polarity(self) -> Expression:
+        if operator := self.takes("-", "+"):
+            return Unary(operator.position, operator.text, self.polarity())
+        return self.path()
+
+    def path(self) -> Expression:
+        tree = self.term()
+        while True:
+            if self.takes("."):
+                tree = self.invocation(tree)
+            elif bracket := self.takes("["):
+                index = self.operators(0)
+                self.expect("]")
+                tree = Index(bracket.position, tree, index)
+            else:
+                return tree
+
+    def invocation(self, target: Expression | None) -> Expression:
+        token = self.take()
+        if token.kind == "special" and token.text == "$this" and target is None:
+            return This(token.position)
+        if token.kind not in ("name", "quoted"):
+            self.at -= 1
+            raise FhirPathError(f"expected a name, found {self.found()}", token.position)
+        name = _unescape(token.text, token.position) if token.kind == "quoted" else token.text
+        if not self.takes("("):
+            return Member(token.position, target, name)
+        arguments: list[Expression] = []
+        if not self.takes(")"):
+            arguments.append(self.operators(0))
+            while self.takes(","):
+                arguments.append(self.operators(0))
+            self.expect(")")
+        return Call(token.position, target, name, tuple(arguments))
+
+    def term(self) -> Expression:
+        token = self.token
+        if token.kind == "number":
+            return self.number()
+        if token.kind == "string":
+            self.take()
+            return Literal(token.position, "string", _unescape(token.text, token.position))
+        if token.kind == "temporal":
+            self.take()
+            return _temporal(token)
+        if token.kind == "name" and token.text in ("true", "false"):
+            self.take()
+            return Literal(token.position, "boolean", token.text == "true")
+        if self.takes("("):
+            tree = self.operators(0)
+            self.expect(")")
+            return tree
+        if self.takes("{"):
+            self.expect("}")
+            return EmptyCollection(token.position)
+        if self.takes("%"):
+            return self.variable(token)
+        return self.invocation(None)
+
+    def number(self) -> Expression:
+        token = self.take()
+        if self.token.kind == "string":
+            raise FhirPathError("quantity literals are not supported", token.position, "compare value, unit and code")
+        return Literal(token.position, "decimal" if "." in token.text else "integer", Decimal(token.text))
+
+    def variable(self, percent: _Token) -> Expression:
+        token = self.take()
+        if token.kind == "name":
+            return Variable(percent.position, token.text)
+        if token.kind in ("quoted", "string"):
+            return Variable(percent.position, _unescape(token.text, token.position))
+        raise FhirPathError("expected a name after %", token.position)
+
+
+def _temporal(token: _Token) -> Literal:
+    text = token.text[1:]
+    if DATE.fullmatch(text):
+        return Literal(token.position, "date", text)
+    if DATE_TIME.fullmatch(text):
+        return Literal(token.position, "dateTime", text)
+    if TIME.fullmatch(text):
+        return Literal(token.position, "time", text[1:])
+    raise FhirPathError(
+        f"{token.text} is no literal that is supported", token.position,
+        "a date (@2020-01), a dateTime with minutes (@2020-01-01T10:30Z) or a time with seconds (@T10:30:00)",
+    )  # fmt: skip

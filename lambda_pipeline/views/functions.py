@@ -1,0 +1,210 @@
+"""The FHIRPath functions that views can use: what each accepts, and what it becomes.
+
+`FUNCTIONS` is the whole list. A function that is not in it is refused, never guessed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_pipeline.views import definitions, fhirpath, tree
+from lambda_pipeline.views.fhirpath import FhirPathError
+
+if TYPE_CHECKING:
+    from lambda_pipeline.views.analysis import Analysis
+
+Build = Callable[["Analysis", tree.Node, fhirpath.Call, tree.Focus], tree.Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One row of the table.
+
+    Attributes:
+        arguments: how many it may have.
+        accepts: the input and arguments it takes, in words.
+        lowers_to: what it becomes in SQL or jsonpath, in words.
+        build: writes its node of the typed tree, or raises FhirPathError.
+    """
+
+    arguments: range
+    accepts: str
+    lowers_to: str
+    build: Build
+
+
+def _where(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    analysis.refuse_choice(target)
+    item = analysis.new_item(target.type)
+    criteria = analysis.boolean(call.arguments[0], item)
+    return tree.Where(target, item, criteria, target.type, target.many)
+
+
+def _exists(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+    if call.arguments:
+        return tree.Exists((_where(analysis, target, call, focus),), negated=False)
+    return tree.Exists(_ways_to_exist(target), negated=False)
+
+
+def _empty(_analysis: "Analysis", target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    return tree.Exists(_ways_to_exist(target), negated=True)
+
+
+def _ways_to_exist(target: tree.Node) -> tuple[tree.Node, ...]:
+    """The paths by which an element can be there: a choice by each of its types, a primitive also by `_name` alone."""
+    if isinstance(target, tree.Choice):
+        narrowed = (narrow(target, kind) for kind in target.types)
+        return tuple(way for node in narrowed for way in _ways_to_exist(node))
+    if isinstance(target, tree.Member) and definitions.is_primitive(target.type):
+        return (target, sibling(target))
+    return (target,)
+
+
+def sibling(primitive: tree.Member) -> tree.Member:
+    """The `_name` member beside a primitive one, which holds its id and extensions."""
+    return tree.Member(primitive.target, f"_{primitive.key}", "Element", primitive.many, primitive.repeats)
+
+
+def narrow(choice: tree.Choice, kind: str) -> tree.Member:
+    """A choice element as one of its types."""
+    return tree.Member(
+        choice.target, definitions.choice_key(choice.name, kind), kind, many=choice.many, repeats=choice.repeats
+    )
+
+
+def _extension(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+    url = analysis.node(call.arguments[0], focus)
+    if not isinstance(url, tree.Constant) or url.type not in definitions.TEXT_TYPES:
+        raise FhirPathError("extension() takes the url as a string", call.arguments[0].position)
+    extensions = analysis.member(target, "extension", call.position)
+    item = analysis.new_item("Extension")
+    same_url = tree.Compare("=", tree.Member(item, "url", "uri", many=False, repeats=False), url, "text")
+    return tree.Where(extensions, item, same_url, "Extension", many=True)
+
+
+def _of_type(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    argument = call.arguments[0]
+    kind = type_specifier(argument)
+    if isinstance(target, tree.Choice):
+        if kind not in target.types:
+            raise FhirPathError(
+                f"{target.name} has no type {kind}", argument.position, f"its types are {', '.join(target.types)}"
+            )
+        return narrow(target, kind)
+    if target.type in definitions.ABSTRACT_RESOURCES:
+        if kind not in definitions.resource_types():
+            raise FhirPathError(f"FHIR R4 has no resource type {kind}", argument.position)
+        return tree.OfResource(target, kind, target.many)
+    if target.type != kind:
+        raise FhirPathError(
+            f"this is {analysis.article(target)}, so ofType({kind}) is always empty", call.position,
+            "ofType is for choice elements such as value[x], and for resources",
+        )  # fmt: skip
+    return target
+
+
+def type_specifier(argument: fhirpath.Expression) -> str:
+    """The type that an argument names: `Quantity` or `FHIR.Quantity`."""
+    if isinstance(argument, fhirpath.Member):
+        namespace = argument.target
+        if namespace is None or (isinstance(namespace, fhirpath.Member) and namespace.name == "FHIR"):
+            if definitions.is_type(argument.name):
+                return argument.name
+            known = definitions.suggestion(argument.name, definitions.type_names())
+            raise FhirPathError(f"FHIR R4 has no type {argument.name}", argument.position, known)
+    raise FhirPathError("expected the name of a FHIR type", argument.position)
+
+
+def _first(analysis: "Analysis", target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    if not target.many:
+        return target
+    analysis.refuse_choice(target)
+    return tree.At(target, None, target.type)
+
+
+def _join(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+    analysis.refuse_choice(target)
+    if target.type not in definitions.TEXT_TYPES:
+        raise FhirPathError(f"join() takes strings, not {analysis.article(target)}", call.position)
+    separator: tree.Node = tree.Constant("", "string")
+    if call.arguments:
+        separator = analysis.node(call.arguments[0], focus)
+        if not isinstance(separator, tree.Constant) or separator.type not in definitions.TEXT_TYPES:
+            raise FhirPathError("the separator of join() is a string", call.arguments[0].position)
+    return tree.Join(target, separator)
+
+
+def _not(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    return tree.Not(analysis.known_boolean(target, call.position))
+
+
+def _resource_key(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    if target != analysis.resource:
+        raise FhirPathError(
+            "getResourceKey() is a function of the resource, and this is an element of it", call.position,
+            "write %resource.getResourceKey()",
+        )  # fmt: skip
+    return tree.ResourceKey()
+
+
+def _reference_key(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    analysis.refuse_choice(target)
+    if target.type != "Reference":
+        raise FhirPathError(f"getReferenceKey() takes a Reference, not {analysis.article(target)}", call.position)
+    resource = type_specifier(call.arguments[0]) if call.arguments else None
+    if resource is not None and resource not in definitions.resource_types():
+        raise FhirPathError(f"{resource} is no resource type", call.arguments[0].position)
+    return tree.ReferenceKey(target, resource, target.many)
+
+
+def _boundary(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    analysis.refuse_choice(target)
+    high = call.name == "highBoundary"
+    if target.type == "Period":
+        target = analysis.member(target, "end" if high else "start", call.position)
+    if target.type not in ("decimal", "date", "dateTime", "instant", "time"):
+        raise FhirPathError(
+            f"{call.name}() takes decimal, date, dateTime, instant, time or Period, not {analysis.article(target)}",
+            call.position,
+        )
+    return tree.Boundary(target, high, target.type, target.many)
+
+
+NONE, ONE, OPTIONAL = range(1), range(1, 2), range(2)
+
+FUNCTIONS: dict[str, Function] = {
+    "where": Function(
+        ONE, "a collection, and criteria that are boolean",
+        "jsonpath `? (c)`; one row per element WHERE c when jsonpath cannot say c", _where,
+    ),
+    "exists": Function(
+        OPTIONAL, "a collection, a choice element included; criteria that are boolean",
+        "jsonb_path_exists; inside criteria jsonpath `exists(...)`", _exists,
+    ),
+    "empty": Function(NONE, "as exists()", "NOT of exists()", _empty),
+    "first": Function(NONE, "a collection", "jsonb_path_query_first; nothing where there is at most one", _first),
+    "ofType": Function(
+        ONE, "a choice element and one of its types; resources and a resource type",
+        "the member's JSON name (`valueQuantity`); jsonpath `? (@.resourceType == ...)`", _of_type,
+    ),
+    "extension": Function(
+        ONE, "an element, and a url; of a primitive element the member `_name` is read",
+        'jsonpath `."extension" ? (@."url" == ...)`', _extension,
+    ),
+    "join": Function(
+        OPTIONAL, "strings, and a separator (default none)", "string_agg in order; NULL when empty", _join
+    ),
+    "not": Function(NONE, "one boolean", "NOT; inside criteria pushed inward to the comparisons", _not),
+    "getResourceKey": Function(NONE, "the resource", "the relation's id", _resource_key),
+    "getReferenceKey": Function(
+        OPTIONAL, "References, and a resource type", "split_part of a relative reference; NULL for any other",
+        _reference_key,
+    ),
+    "lowBoundary": Function(
+        NONE, "decimal, date, dateTime, instant, time, Period (its start)", "see boundaries.py", _boundary
+    ),
+    "highBoundary": Function(
+        NONE, "decimal, date, dateTime, instant, time, Period (its end)", "see boundaries.py", _boundary
+    ),
+}  # fmt: skip
+"""Name -> what it accepts and lowers to."""

@@ -1,0 +1,362 @@
+"""A validated model -> one SELECT.
+
+A select without iterator adds columns; `forEach` and `repeat` add a LATERAL row source, so that siblings are crossed and
+children repeat their parent's values by themselves. Only `unionAll`, and a `forEachOrNull` with something inside that may
+be empty, need a subquery of their own.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from lambda_pipeline.errors import Problem
+from lambda_pipeline.views import columns, definitions, fhirpath, tree
+from lambda_pipeline.views.analysis import Analysis, UnknownElementError
+from lambda_pipeline.views.fhirpath import FhirPathError
+from lambda_pipeline.views.model import ColumnModel, Select, Text, ViewModel
+from lambda_pipeline.views.sql import Lowering, Place, identifier, quoted
+from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One column and the SQL it is computed by.
+
+    Attributes:
+        null_row: what it is in the row of an empty `forEachOrNull`.
+        strict: whether it is NULL by itself when the element of its iteration is.
+    """
+
+    column: Column
+    sql: str
+    null_row: str
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a select contributes: row sources, to be joined in order, and columns over them."""
+
+    sources: tuple[str, ...] = ()
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What expressions see.
+
+    Attributes:
+        focus: the element at hand.
+        row_index: SQL of `%rowIndex`.
+    """
+
+    focus: tree.Focus
+    row_index: str
+
+
+class Statement:
+    """Compiles one model.
+
+    Args:
+        model: the view.
+        file: what to call it in problems.
+
+    Attributes:
+        problems: what was found; the statement is worth nothing if there are any.
+        lowering: knows afterwards whether the body has to be complete.
+    """
+
+    def __init__(self, model: ViewModel, file: str) -> None:
+        self.model = model
+        self.file = file
+        self.problems: list[Problem] = []
+        self.analysis = Analysis(model.resource, model.constants)
+        self.lowering = Lowering(model.resource)
+
+    def compile(self) -> tuple[str, tuple[Column, ...]]:
+        """The statement, with `{{relation}}` for the relation, and the columns."""
+        root = Scope(self.analysis.resource, "0")
+        part = self._together(self._select(select, root) for select in self.model.select)
+        self._unique(part)
+        conditions = [self._condition(where, root) for where in self.model.where]
+        lines = ["SELECT s.partition AS _partition,", "       s.id AS _id,", "       s.version AS _version"]
+        for output in part.outputs:
+            lines[-1] += ","
+            lines += [f"       {_comment(output.column)}", f"       {output.sql} AS {identifier(output.column.name)}"]
+        lines += [
+            "  FROM (SELECT r.partition, r.id, r.version, r.body AS j",
+            f"          FROM ({RELATION_PLACEHOLDER}) r",
+            "        OFFSET 0) s  -- the fence keeps the body from being parsed once per column",
+            *part.sources,
+        ]
+        for index, condition in enumerate(conditions):
+            lines.append(f" {'AND  ' if index else 'WHERE'} {condition}")
+        columns_ = tuple(output.column for output in part.outputs)
+        return "\n".join(lines), columns_
+
+    # ---- selects -----------------------------------------------------------------------------------------------------
+
+    def _select(self, select: Select, scope: Scope) -> Part:
+        if select.for_each is not None:
+            return self._for_each(select, select.for_each, scope)
+        if select.for_each_or_null is not None:
+            return self._for_each_or_null(select, select.for_each_or_null, scope)
+        if select.repeat:
+            return self._repeat(select, scope)
+        return self._content(select, scope)
+
+    def _content(self, select: Select, scope: Scope) -> Part:
+        """Own columns, then nested selects, then the union: the order of columns in the specification."""
+        own = Part(outputs=tuple(self._column(column, scope) for column in select.column))
+        nested = (self._select(inner, scope) for inner in select.select)
+        return self._together((own, *nested, self._union(select, scope)))
+
+    @staticmethod
+    def _together(parts: Iterable[Part]) -> Part:
+        listed = list(parts)
+        return Part(
+            tuple(source for part in listed for source in part.sources),
+            tuple(output for part in listed for output in part.outputs),
+        )
+
+    def _for_each(self, select: Select, path: Text, scope: Scope) -> Part:
+        node = self._iterated(path, scope)
+        source, inner = self._iteration(node, scope)
+        content = self._content(select, inner)
+        return Part((f" CROSS JOIN LATERAL {source}", *content.sources), content.outputs)
+
+    def _for_each_or_null(self, select: Select, path: Text, scope: Scope) -> Part:
+        node = self._iterated(path, scope)
+        source, inner = self._iteration(node, scope)
+        content = self._content(select, inner)
+        alias = inner.focus.name
+        if not content.sources:
+            return Part(
+                (f"  LEFT JOIN LATERAL {source} ON true",),
+                tuple(_or_null(output, f"{alias}.o IS NULL") for output in content.outputs),
+            )
+        found = _subselect((f" CROSS JOIN LATERAL {source}", *content.sources), content.outputs)
+        nothing = ", ".join(f"{output.null_row} AS {identifier(output.column.name)}" for output in content.outputs)
+        exists = self._lowered(scope, lambda: self.lowering.exists(node)) or "true"
+        return self._derived((found, f"SELECT {nothing} WHERE NOT {exists}"), content.outputs)
+
+    def _union(self, select: Select, scope: Scope) -> Part:
+        if not select.union_all:
+            return Part()
+        branches = [self._select(branch, scope) for branch in select.union_all]
+        first = branches[0].outputs
+        for index, branch in enumerate(branches[1:], start=1):
+            path = f"{select.json_path}.unionAll[{index}]"
+            self._same_columns(first, branch.outputs, path)
+        return self._derived([_subselect(branch.sources, branch.outputs) for branch in branches], first)
+
+    def _derived(self, queries: Iterable[str], outputs: tuple[Output, ...]) -> Part:
+        alias = self.lowering.new_alias("u")
+        body = _indented("\nUNION ALL\n".join(queries), 9)
+        return Part(
+            (f" CROSS JOIN LATERAL (\n{body}\n       ) {alias}",),
+            tuple(replace(o, sql=f"{alias}.{identifier(o.column.name)}", strict=False) for o in outputs),
+        )
+
+    def _repeat(self, select: Select, scope: Scope) -> Part:
+        focus, steps = self._repeated(select, scope)
+        walk, alias = self.lowering.new_alias("w"), self.lowering.new_alias("f")
+        start = self.lowering.place(scope.focus).base
+        values = ", ".join(f"({index}::bigint, {quoted(step)}::jsonpath)" for index, step in enumerate(steps, start=1))
+        source = (
+            f" CROSS JOIN LATERAL (\n"
+            f"         WITH RECURSIVE {walk}(v, k) AS (\n"
+            f"           SELECT q.v, ARRAY[p.n, q.o]\n"
+            f"             FROM (VALUES {values}) p(n, step)\n"
+            f"            CROSS JOIN LATERAL jsonb_path_query({start}, p.step) WITH ORDINALITY q(v, o)\n"
+            f"           UNION ALL\n"
+            f"           SELECT q.v, {walk}.k || ARRAY[p.n, q.o]\n"
+            f"             FROM {walk} CROSS JOIN (VALUES {values}) p(n, step)\n"
+            f"            CROSS JOIN LATERAL jsonb_path_query({walk}.v, p.step) WITH ORDINALITY q(v, o))\n"
+            f"         SELECT {walk}.v, row_number() OVER (ORDER BY {walk}.k) AS o FROM {walk}\n"
+            f"       ) {alias}"
+        )
+        inner = Scope(replace(focus, name=alias), f"({alias}.o - 1)::integer")
+        self.lowering.bind(inner.focus, f"{alias}.v")
+        content = self._content(select, inner)
+        return Part((source, *content.sources), content.outputs)
+
+    def _iteration(self, node: tree.Node, scope: Scope) -> tuple[str, Scope]:
+        """A row source over the elements of a path, and the scope inside it."""
+        before = self.lowering.set_row_index(scope.row_index)
+        rows = self.lowering.rows(node)
+        self.lowering.set_row_index(before)
+        alias = self.lowering.new_alias("f")
+        focus = tree.Focus(alias, node.type)
+        self.lowering.bind(focus, f"{alias}.v")
+        return f"{rows} WITH ORDINALITY {alias}(v, o)", Scope(focus, f"({alias}.o - 1)::integer")
+
+    def _iterated(self, path: Text, scope: Scope) -> tree.Node:
+        def analyze(expression: fhirpath.Expression) -> tree.Node:
+            node = self.analysis.analyze(expression, scope.focus)
+            self.analysis.refuse_choice(node)
+            return node
+
+        return self._analyzed(path, analyze) or tree.Nothing()
+
+    def _repeated(self, select: Select, scope: Scope) -> tuple[tree.Focus, tuple[str, ...]]:
+        """The focus of the elements that `repeat` reaches, and its steps as jsonpath.
+
+        A step may have a meaning only for some of the elements it is applied to (`answer.item`: not for the resource). One
+        that has a meaning for none is a mistake, unless FHIR R4 has an element of that name elsewhere: it reaches nothing.
+        """
+        steps: dict[str, str] = {}
+        reached: list[str | None] = []
+        kinds = [scope.focus.type]
+        for kind in kinds:
+            for path in select.repeat:
+                step = self._step(path, kind)
+                if step is not None:
+                    steps[path.path] = self.lowering.place(step).elements
+                    reached.append(step.type)
+                    kinds += [step.type] if step.type not in kinds else []
+        for path in select.repeat:
+            if path.path not in steps:
+                steps[path.path] = self._step_to_nothing(path, scope)
+        types = set(reached)
+        if len(types) > 1:
+            names = ", ".join(sorted(str(kind) for kind in types))
+            self._problem(f"{select.json_path}.repeat", f"reaches elements of several types ({names})", "one select each")
+        return tree.Focus("repeat", next(iter(types), None)), tuple(steps[path.path] for path in select.repeat)
+
+    def _step(self, path: Text, kind: str | None) -> tree.Node | None:
+        """A step of `repeat` applied to an element of a type; None if that type has no such element."""
+        focus = tree.Focus("step", kind)
+        self.lowering.bind(focus, "step")
+        try:
+            node = self.analysis.analyze(fhirpath.parse(path.value), focus)
+            self.analysis.refuse_choice(node)
+        except UnknownElementError as error:
+            if error.hint:
+                self._problem(path.path, error.quoting(path.value), error.hint)
+            return None
+        except FhirPathError as error:
+            self._problem(path.path, error.quoting(path.value), error.hint)
+            return None
+        if node == focus or self.lowering.place(node).base != "step":
+            self._problem(path.path, f"{path.value!r} cannot be repeated: it is no path of members and filters")
+            return None
+        return node
+
+    def _step_to_nothing(self, path: Text, scope: Scope) -> str:
+        try:
+            parsed = fhirpath.parse(path.value)
+        except FhirPathError:
+            return "$"
+        if isinstance(parsed, fhirpath.Member) and parsed.target is None and definitions.elements_elsewhere(parsed.name):
+            return Place("step").member(parsed.name, repeats=True).elements
+        self._problem(path.path, f"neither {scope.focus.type} nor an element below it has {path.value!r}")
+        return "$"
+
+    # ---- columns -----------------------------------------------------------------------------------------------------
+
+    def _column(self, model: ColumnModel, scope: Scope) -> Output:
+        def analyze(expression: fhirpath.Expression) -> tuple[tree.Node, columns.Target]:
+            node = self.analysis.analyze(expression, scope.focus)
+            self.analysis.refuse_choice(node)
+            ansi = model.ansi.value if model.ansi else None
+            return node, columns.target(node, declared=model.type, ansi=ansi, collection=model.collection)
+
+        node, target = self._analyzed(model.expression, analyze) or (tree.Nothing(), columns.Target("text", "text"))
+        make = columns.list_expression if model.collection else None
+        sql = self._lowered(
+            scope,
+            lambda: make(self.lowering, node) if make else columns.expression(self.lowering, node, target),
+        ) or "NULL"  # fmt: skip
+        column = Column(
+            name=model.name, type=target.type, fhir_type=model.type, path=model.expression.value,
+            collection=model.collection, indexed=model.indexed, description=model.description,
+        )  # fmt: skip
+        is_index = isinstance(node, tree.RowIndex)
+        return Output(
+            column, sql,
+            null_row=f"0::{target.type}" if is_index else f"NULL::{target.type}",
+            strict=not model.collection and _starts_at(node, scope.focus),
+        )  # fmt: skip
+
+    def _condition(self, where: Text, scope: Scope) -> str:
+        node = self._analyzed(where, lambda expression: self.analysis.criteria(expression, scope.focus))
+        if node is None:
+            return "true"
+        return self._lowered(scope, lambda: self.lowering.boolean(node)) or "true"
+
+    def _same_columns(self, first: tuple[Output, ...], other: tuple[Output, ...], path: str) -> None:
+        expected = [output.column.name for output in first]
+        found = [output.column.name for output in other]
+        if expected != found:
+            self._problem(
+                path, f"has the columns {', '.join(found)}, the first branch {', '.join(expected)}",
+                "all branches of a unionAll have the same columns in the same order",
+            )  # fmt: skip
+            return
+        for one, two in zip(first, other, strict=True):
+            if one.column.type != two.column.type:
+                self._problem(
+                    path, f"column {two.column.name} is {two.column.type}, in the first branch {one.column.type}",
+                    "declare the same type in all branches",
+                )  # fmt: skip
+
+    def _unique(self, part: Part) -> None:
+        names = [output.column.name for output in part.outputs]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self._problem("$.select", f"{names.count(name)} columns are named {name}")
+
+    # ---- problems ----------------------------------------------------------------------------------------------------
+
+    def _problem(self, path: str, reason: str, hint: str = "") -> None:
+        problem = Problem(self.file, path, reason, hint)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _analyzed(self, text: Text, analyze: Callable[[fhirpath.Expression], T]) -> T | None:
+        try:
+            return analyze(fhirpath.parse(text.value))
+        except FhirPathError as error:
+            self._problem(text.path, error.quoting(text.value), error.hint)
+        except columns.ColumnTypeError as error:
+            self._problem(text.path, f"{error.reason}\n    {text.value}", error.hint)
+        return None
+
+    def _lowered(self, scope: Scope, write: Callable[[], str]) -> str:
+        before = self.lowering.set_row_index(scope.row_index)
+        try:
+            return write()
+        finally:
+            self.lowering.set_row_index(before)
+
+
+def _subselect(sources: tuple[str, ...], outputs: tuple[Output, ...]) -> str:
+    listed = ",\n       ".join(f"{output.sql} AS {identifier(output.column.name)}" for output in outputs)
+    lines = [f"SELECT {listed}"]
+    if sources:
+        lines += ["  FROM (VALUES (0)) one(row)", *sources]
+    return "\n".join(lines)
+
+
+def _or_null(output: Output, is_null_row: str) -> Output:
+    if output.strict:
+        return output
+    return replace(output, sql=f"CASE WHEN {is_null_row} THEN {output.null_row} ELSE {output.sql} END")
+
+
+def _starts_at(node: tree.Node, focus: tree.Focus) -> bool:
+    """Whether a path leads from this focus and nowhere else."""
+    while isinstance(node, tree.Member | tree.Where | tree.OfResource | tree.At):
+        node = node.target
+    return node == focus
+
+
+def _comment(column: Column) -> str:
+    kind = f" ({column.fhir_type})" if column.fhir_type else ""
+    return f"-- {column.name}: {' '.join(column.path.split())}{kind}"
+
+
+def _indented(text: str, spaces: int) -> str:
+    return "\n".join(" " * spaces + line for line in text.split("\n"))

@@ -1,0 +1,89 @@
+"""SQL for FHIR's dates and times, which are texts of varying precision: boundaries and comparison.
+
+All fragments take SQL text expressions. They are evaluated once, in a fenced subquery, since each is used many times.
+"""
+
+FIRST_MOMENT = "0000-01-01T00:00:00.000"
+DATE_LOW = "{t} || substr('0000-01-01', length({t}) + 1)"
+DATE_HIGH = (
+    "CASE length({t}) WHEN 4 THEN {t} || '-12-31'"
+    " WHEN 7 THEN to_char(({t} || '-01')::date + interval '1 month - 1 day', 'YYYY-MM-DD') ELSE {t} END"
+)
+ZONE = "substring({t} FROM 'T.*(Z|[+-][0-9][0-9]:[0-9][0-9])$')"
+"""The zone at the end of a dateTime; NULL when it has none."""
+
+
+def date_boundary(text: str, *, high: bool) -> str:
+    """The first or last day of a date: `1970-06` -> `1970-06-30`."""
+    return f"(SELECT {(DATE_HIGH if high else DATE_LOW).format(t='b.t')} FROM (SELECT {text} OFFSET 0) b(t))"
+
+
+def date_time_boundary(text: str, *, high: bool) -> str:
+    """The first or last millisecond of a dateTime or instant, in its own zone.
+
+    Without a zone it is that of the earliest (+14:00) or latest (-12:00) place on earth.
+    """
+    return (
+        f"(SELECT {_moment('b.t', 'b.z', high=high)} || coalesce(b.z, '{'-12:00' if high else '+14:00'}')"
+        f" FROM (SELECT d.t, {ZONE.format(t='d.t')} FROM (SELECT {text} OFFSET 0) d(t) OFFSET 0) b(t, z))"
+    )
+
+
+def time_boundary(text: str, *, high: bool) -> str:
+    """The first or last millisecond of a time: `10:30:00` -> `10:30:00.999`."""
+    fill = "00:00:59.999" if high else "00:00:00.000"
+    return f"(SELECT left(b.t || substr('{fill}', length(b.t) + 1), 12) FROM (SELECT {text} OFFSET 0) b(t))"
+
+
+def decimal_boundary(number: str, *, high: bool) -> str:
+    """Half a unit of the last written decimal place below or above."""
+    sign = "+" if high else "-"
+    return (
+        f"(SELECT trim_scale(b.n {sign} 5 * power(10::numeric, -(scale(b.n) + 1)))"
+        f" FROM (SELECT {number} OFFSET 0) b(n))"
+    )
+
+
+def _moment(text: str, zone: str, *, high: bool) -> str:
+    """The first or last millisecond as `YYYY-MM-DDThh:mm:ss.fff`, without the zone."""
+    local = f"left({text}, length({text}) - coalesce(length({zone}), 0))"
+    if high:
+        day = DATE_HIGH.format(t=text)
+        tail = f"substr('0000-00-00T00:00:59.999', length({local}) + 1)"
+        return (
+            f"CASE WHEN length({text}) <= 10 THEN ({day}) || 'T23:59:59.999'"
+            f" WHEN {local} LIKE '%.%' THEN left(rpad({local}, 23, '9'), 23) ELSE {local} || {tail} END"
+        )
+    return (
+        f"CASE WHEN {local} LIKE '%.%' THEN left(rpad({local}, 23, '0'), 23)"
+        f" ELSE {local} || substr('{FIRST_MOMENT}', length({local}) + 1) END"
+    )
+
+
+def compare_dates(left: str, operator: str, right: str) -> str:
+    """FHIRPath's comparison of dates, dateTimes and instants, each an interval as long as its precision.
+
+    One is before the other if its interval ends before the other's begins; they are equal if the intervals are; else
+    (`2012 < 2012-03`) nothing can be said, and the result is NULL. Seconds and their fractions are one precision. Two
+    values without zone are compared as they are written; if only one has a zone, the other may be in any.
+    """
+    sign = {"=": "= 0", "!=": "<> 0", "<": "< 0", "<=": "<= 0", ">": "> 0", ">=": ">= 0"}[operator]
+    low_a, high_a = (_instant("a", "za", "zb", high=high) for high in (False, True))
+    low_b, high_b = (_instant("b", "zb", "za", high=high) for high in (False, True))
+    return (
+        f"(SELECT CASE WHEN i.high_a < i.low_b THEN -1 WHEN i.low_a > i.high_b THEN 1"
+        f" WHEN i.low_a = i.low_b AND i.high_a = i.high_b THEN 0 END {sign}"
+        f" FROM (SELECT {low_a}, {high_a}, {low_b}, {high_b}"
+        f" FROM (SELECT v.a, v.b, {ZONE.format(t='v.a')}, {ZONE.format(t='v.b')}"
+        f" FROM (SELECT {left}, {right} OFFSET 0) v(a, b) OFFSET 0) d(a, b, za, zb) OFFSET 0)"
+        f" i(low_a, high_a, low_b, high_b))"
+    )
+
+
+def _instant(value: str, zone: str, other_zone: str, *, high: bool) -> str:
+    """A boundary as timestamptz; what has seconds is an instant, whose boundaries are the same."""
+    text, own, other = f"d.{value}", f"d.{zone}", f"d.{other_zone}"
+    widest = "-12:00" if high else "+14:00"
+    local = f"left({text}, length({text}) - coalesce(length({own}), 0))"
+    moment = f"CASE WHEN length({local}) >= 19 THEN {local} ELSE {_moment(text, own, high=high)} END"
+    return f"(({moment}) || coalesce({own}, CASE WHEN {other} IS NULL THEN 'Z' ELSE '{widest}' END))::timestamptz"

@@ -1,0 +1,225 @@
+"""The typed tree: what an expression means once FHIR's definitions are known.
+
+Every node has a `type` (a FHIR type name; None where none can be known) and `many` (whether it can hold more than one
+value). Nodes either lead to JSON (paths) or compute one SQL value (operations); `sql` writes both.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Where paths start: the resource, an element of an iteration, or the element that criteria look at.
+
+    Attributes:
+        name: key into the compiler's places: `resource`, `f1`, `item2` ...
+    """
+
+    name: str
+    type: str | None
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One step by JSON name."""
+
+    target: "Node"
+    key: str
+    type: str | None
+    many: bool
+    repeats: bool
+    """Whether this step alone can give several; `many` is that of the whole path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A choice element not narrowed to a type yet; only some uses of it have a meaning."""
+
+    target: "Node"
+    name: str
+    types: tuple[str, ...]
+    many: bool
+    repeats: bool
+    position: int
+    type: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The elements of a collection for which criteria are true; `item` is the focus of the criteria."""
+
+    target: "Node"
+    item: Focus
+    criteria: "Node"
+    type: str | None
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OfResource:
+    """The resources of one type in a collection of resources."""
+
+    target: "Node"
+    type: str
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """One element by its 0-based position; `index` None stands for the first."""
+
+    target: "Node"
+    index: "Node | None"
+    type: str | None
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceKey:
+    """The key in each reference that is relative and of the wanted type (any type for None)."""
+
+    target: "Node"
+    resource: str | None
+    many: bool
+    type: Literal["id"] = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The lowest or highest value that each value can stand for; `type` is that of the input."""
+
+    target: "Node"
+    high: bool
+    type: str
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A literal or constant."""
+
+    value: str | bool | Decimal
+    type: str
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The empty collection."""
+
+    type: None = None
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceKey:
+    """The logical id of the resource at hand, which the relation provides."""
+
+    type: Literal["id"] = "id"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowIndex:
+    """The 0-based position in the nearest iteration."""
+
+    type: Literal["integer"] = "integer"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Whether any of the collections has an element; `negated` for `empty()`."""
+
+    targets: "tuple[Node, ...]"
+    negated: bool
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A comparison of two values of one kind.
+
+    Attributes:
+        kind: how they compare: `text`, `number`, `boolean`, `json` (whole elements), `date` (with precision), `time`.
+    """
+
+    operator: Literal["=", "!=", "<", "<=", ">", ">="]
+    left: "Node"
+    right: "Node"
+    kind: str
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """`and`, `or`: three-valued, as in SQL."""
+
+    operator: Literal["and", "or"]
+    left: "Node"
+    right: "Node"
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """`not()`."""
+
+    operand: "Node"
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """`+ - * /` on numbers."""
+
+    operator: Literal["+", "-", "*", "/"]
+    left: "Node"
+    right: "Node"
+    type: Literal["integer", "decimal"]
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """Unary minus."""
+
+    operand: "Node"
+    type: Literal["integer", "decimal"]
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenation:
+    """`+` on strings."""
+
+    left: "Node"
+    right: "Node"
+    type: Literal["string"] = "string"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The strings of a collection with a separator between them."""
+
+    target: "Node"
+    separator: "Node"
+    type: Literal["string"] = "string"
+    many: Literal[False] = False
+
+
+Path = Focus | Member | Choice | Where | OfResource | At
+"""Nodes that lead to JSON. `ReferenceKey` and `Boundary` are one too when they have many values."""
+
+Node = (
+    Path | ReferenceKey | Boundary | Constant | Nothing | ResourceKey | RowIndex
+    | Exists | Compare | Logic | Not | Arithmetic | Negative | Concatenation | Join
+)  # fmt: skip

@@ -1,0 +1,116 @@
+"""What a question is answered with: the rows, and what may be said about them."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pandas as pd
+
+from lambda_pipeline.views.view import Column
+
+Mode = Literal["live", "batch", "source"]
+"""`live`: batch and speed merged; `batch`: the published generation alone; `source`: a recompute from HAPI's tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the rows of an answer divide between batch and speed; counted after the filters, before the limit.
+
+    Attributes:
+        total: rows of the answer: `batch_count + added - removed`.
+        batch_count: rows that the batch layer alone would give.
+        speed_count: entries of the overlay, for the views asked, that the generation does not cover.
+        overlap_count: those among them that shadow rows of the batch layer.
+        added: rows of the answer that the batch layer lacks.
+        removed: rows of the batch layer that the answer has not.
+    """
+
+    total: int
+    batch_count: int
+    speed_count: int
+    overlap_count: int
+    added: int
+    removed: int
+
+    def __post_init__(self) -> None:
+        if any(number < 0 for number in asdict(self).values()):
+            raise ValueError(f"a count below zero: {self}")
+        if self.total != self.batch_count + self.added - self.removed:
+            raise ValueError(f"total is not batch_count + added - removed: {self}")
+        if self.overlap_count > self.speed_count:
+            raise ValueError(f"more entries overlap than there are: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedResource:
+    """A resource that has no rows in a view since it cannot be read.
+
+    Attributes:
+        view: the view it is missing from.
+        resource: its key, as in `Observation/123`.
+        reason: why it cannot be read, without anything of its content.
+    """
+
+    view: str
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows of one question at one frontier.
+
+    Attributes:
+        frame: the rows, with the types of `lambda_pipeline.serving.frames`; after the limit.
+        columns: the frame's columns, in its order.
+        row_count: rows of the answer after the merge and the filters, before the limit.
+        valid_as_of: the frontier, in UTC: every change committed before is in the answer.
+        generation: number of the batch generation it was read from; None for `source`.
+        mode: how it was computed.
+        sources: where rows came from, such as `("batch generation 3", "overlay")` or `("hapi",)`.
+        counts: batch and speed; None where the question does not tell them apart (SQL, `source`).
+        quarantined: resources that are missing from the views asked; empty means none is.
+        notes: what else a reader must know, in sentences.
+        seconds: time it took.
+    """
+
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+    row_count: int
+    valid_as_of: datetime
+    generation: int | None
+    mode: Mode
+    sources: tuple[str, ...]
+    counts: Counts | None = None
+    quarantined: tuple[QuarantinedResource, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.valid_as_of.utcoffset() != timedelta(0):
+            raise ValueError("valid_as_of is not in UTC")
+        if list(self.frame.columns) != [column.name for column in self.columns]:
+            raise ValueError("the frame has other columns than the answer")
+        if len(self.frame) > self.row_count:
+            raise ValueError("the frame has more rows than the answer")
+        if self.counts is not None and self.counts.total != self.row_count:
+            raise ValueError("counts.total is not row_count")
+
+    def summary(self) -> dict[str, Any]:
+        """All but the rows, ready for JSON: for manifests, run metadata and logs.
+
+        Nothing of a patient is in it but the keys of quarantined resources. `valid_as_of` is ISO 8601 in UTC,
+        `seconds` is rounded to milliseconds, `rows` is what the frame holds after the limit.
+        """
+        return {
+            "mode": self.mode,
+            "valid_as_of": self.valid_as_of.astimezone(UTC).isoformat(),
+            "generation": self.generation,
+            "sources": list(self.sources),
+            "row_count": self.row_count,
+            "rows": len(self.frame),
+            "counts": asdict(self.counts) if self.counts is not None else None,
+            "quarantined": [asdict(each) for each in self.quarantined],
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 3),
+        }

@@ -1,0 +1,75 @@
+"""Rows as a plain-text table for terminals."""
+
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+
+NULL = "∅"
+"""How a missing value is shown, so that it cannot be taken for an empty text."""
+
+ELLIPSIS = "…"
+
+
+def render(
+    headers: Sequence[str], rows: Iterable[Sequence[str | None]], *, right: Collection[int] = (), cell_width: int = 40
+) -> str:
+    """A table with a header, a rule, and one line per row; no line has blanks at its end.
+
+    Control characters and those that turn the direction of text are shown escaped: data must not be able to
+    steer a terminal. Wide characters count as two columns.
+
+    Args:
+        headers: names of the columns; never cut.
+        rows: cells as text; None is shown as `NULL`.
+        right: indexes of columns that are set flush right, such as numbers.
+        cell_width: cells wider than this are cut and end in `…`.
+
+    Returns:
+        Lines joined by newlines, without one at the end; an empty text when there are no columns.
+    """
+    titles = [_visible(header) for header in headers]
+    cells = [[NULL if cell is None else _cut(_visible(cell), cell_width) for cell in row] for row in rows]
+    widths = [max([_width(title), *(_width(row[index]) for row in cells)]) for index, title in enumerate(titles)]
+    lines = [_line(titles, widths, right), "  ".join("─" * width for width in widths)]
+    lines += [_line(row, widths, right) for row in cells]
+    return "\n".join(lines) if titles else ""
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
+    padded = []
+    for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        blanks = " " * (width - _width(cell))
+        padded.append(blanks + cell if index in right else cell + blanks)
+    return "  ".join(padded).rstrip()
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    return sum(_character_width(character) for character in text)
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def _cut(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    kept: list[str] = []
+    used = 1
+    for character in text:
+        used += _character_width(character)
+        if used > width:
+            break
+        kept.append(character)
+    return "".join(kept).rstrip() + ELLIPSIS

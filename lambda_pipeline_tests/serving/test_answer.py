@@ -1,0 +1,57 @@
+"""An answer says what it is, and cannot contradict itself."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from lambda_pipeline.serving.answer import Answer, Counts, QuarantinedResource
+from lambda_pipeline.serving.frames import to_frame
+from lambda_pipeline.views.view import Column
+
+COLUMNS = (Column("family", "text"),)
+COUNTS = Counts(total=3, batch_count=2, speed_count=5, overlap_count=1, added=2, removed=1)
+
+
+def answer(**changes: Any) -> Answer:
+    values: dict[str, Any] = {
+        "frame": to_frame([("Chalmers",)], COLUMNS), "columns": COLUMNS, "row_count": 3,
+        "valid_as_of": datetime(2026, 1, 31, 8, tzinfo=UTC), "generation": 3, "mode": "live",
+        "sources": ("batch generation 3", "overlay"), "counts": COUNTS,
+        "quarantined": (QuarantinedResource("labs", "Observation/1", "22P02"),), "notes": ("a note",), "seconds": 0.12345,
+    }  # fmt: skip
+    return Answer(**(values | changes))
+
+
+def test_the_summary_is_json_and_holds_no_rows() -> None:
+    text = json.dumps(answer().summary())
+    assert "Chalmers" not in text
+    assert json.loads(text) == {
+        "mode": "live", "valid_as_of": "2026-01-31T08:00:00+00:00", "generation": 3,
+        "sources": ["batch generation 3", "overlay"], "row_count": 3, "rows": 1,
+        "counts": {"total": 3, "batch_count": 2, "speed_count": 5, "overlap_count": 1, "added": 2, "removed": 1},
+        "quarantined": [{"view": "labs", "resource": "Observation/1", "reason": "22P02"}],
+        "notes": ["a note"], "seconds": 0.123,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"row_count": 0},
+        {"row_count": 4},
+        {"valid_as_of": datetime(2026, 1, 31, 8)},  # noqa: DTZ001 (a naive moment is the point)
+        {"valid_as_of": datetime(2026, 1, 31, 8, tzinfo=timezone(timedelta(hours=1)))},
+        {"columns": (Column("given", "text"),)},
+    ],
+)
+def test_an_answer_that_contradicts_itself_is_no_answer(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"UTC|columns|rows|row_count"):
+        answer(**changes)
+
+
+@pytest.mark.parametrize("numbers", [(4, 2, 5, 1, 2, 1), (3, 2, 0, 1, 2, 1), (-1, 0, 0, 0, 0, 1)])
+def test_counts_add_up(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="count|overlap"):
+        Counts(*numbers)

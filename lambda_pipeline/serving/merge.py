@@ -67,13 +67,13 @@ def _merged(layer: Layer, number: int) -> Fragment:
         name=name,
         columns=columns,
         table=layer.table,
-        typed=typed_columns(layer.view, "row"),
+        typed=typed_columns(layer.view, "_row"),
     )
     return Fragment(merged, overlay.parameters)
 
 
 def overlay_relation(layer: Layer, number: int) -> Fragment:
-    """The entries of a layer as a relation `partition, id, rows`."""
+    """The entries of a layer as a relation `_partition, _id, _rows`."""
     name = f"lp:entries:{number}"
     text = sql.SQL(_OVERLAY).format(entries=sql.Placeholder(name))
     return Fragment(text, {name: f"[{','.join(layer.entries.values())}]"})
@@ -91,7 +91,7 @@ def gains_and_losses(layer: Layer, condition: sql.Composable) -> Fragment:
         overlay=overlay.text,
         columns=columns,
         table=layer.table,
-        typed=typed_columns(layer.view, "row"),
+        typed=typed_columns(layer.view, "_row"),
         condition=condition,
     )
     return Fragment(text, overlay.parameters)
@@ -110,15 +110,15 @@ def superseding(layers: Sequence[Layer]) -> Fragment:
             )
         )
     text = sql.SQL(
-        "SELECT count(*), count(*) FILTER (WHERE overlaps) FROM (SELECT resource, partition, id, bool_or(overlaps)"
-        " FROM ({}) AS entry GROUP BY 1, 2, 3) AS resource(resource, partition, id, overlaps)"
+        "SELECT count(*), count(*) FILTER (WHERE shadows) FROM (SELECT bool_or(shadows) AS shadows"
+        " FROM ({}) AS entry GROUP BY resource, _partition, _id) AS resource"
     ).format(sql.SQL(" UNION ALL ").join(parts))
     return Fragment(text, parameters)
 
 
 _BATCH = "{name} AS NOT MATERIALIZED (SELECT {columns} FROM {table})"
 
-_OVERLAY = """SELECT (entry -> 'k' ->> 0)::integer AS partition, entry -> 'k' ->> 1 AS id, entry -> 'r' AS rows
+_OVERLAY = """SELECT (entry -> 'k' ->> 0)::integer AS _partition, entry -> 'k' ->> 1 AS _id, entry -> 'r' AS _rows
     FROM jsonb_array_elements({entries}::text::jsonb) AS entry"""
 
 _MERGED = """{overlay_name} AS MATERIALIZED (
@@ -127,20 +127,20 @@ _MERGED = """{overlay_name} AS MATERIALIZED (
   SELECT {columns}
     FROM {table} AS batch
    WHERE NOT EXISTS (SELECT FROM {overlay_name} AS newer
-                      WHERE newer.id = batch._id AND newer.partition = batch._partition)
+                      WHERE newer._id = batch._id AND newer._partition = batch._partition)
    UNION ALL
   SELECT {typed}
-    FROM {overlay_name} AS newer CROSS JOIN LATERAL jsonb_array_elements(newer.rows) AS row)"""
+    FROM {overlay_name} AS newer CROSS JOIN LATERAL jsonb_array_elements(newer._rows) AS _row)"""
 
 _GAINS_AND_LOSSES = """
 WITH newer AS MATERIALIZED (
   {overlay}),
 lost AS MATERIALIZED (
   SELECT * FROM (SELECT batch._partition, batch._id, {columns} FROM {table} AS batch
-                   JOIN newer ON newer.id = batch._id AND newer.partition = batch._partition) AS old),
+                   JOIN newer ON newer._id = batch._id AND newer._partition = batch._partition) AS old),
 gained AS MATERIALIZED (
-  SELECT * FROM (SELECT newer.partition AS _partition, newer.id AS _id, {typed}
-                   FROM newer CROSS JOIN LATERAL jsonb_array_elements(newer.rows) AS row) AS new)
+  SELECT * FROM (SELECT newer._partition, newer._id, {typed}
+                   FROM newer CROSS JOIN LATERAL jsonb_array_elements(newer._rows) AS _row) AS new)
 SELECT (SELECT count(*) FROM {table} AS batch WHERE {condition}),
        (SELECT count(*) FROM (SELECT * FROM gained WHERE {condition} EXCEPT ALL
                               SELECT * FROM lost WHERE {condition}) AS added),
@@ -149,7 +149,7 @@ SELECT (SELECT count(*) FROM {table} AS batch WHERE {condition}),
        (SELECT count(*) FROM newer),
        (SELECT count(DISTINCT (_partition, _id)) FROM lost)"""
 
-_SUPERSEDING = """SELECT {resource} AS resource, newer.partition, newer.id,
+_SUPERSEDING = """SELECT {resource} AS resource, newer._partition, newer._id,
        EXISTS (SELECT FROM {table} AS batch
-                WHERE batch._id = newer.id AND batch._partition = newer.partition) AS overlaps
+                WHERE batch._id = newer._id AND batch._partition = newer._partition) AS shadows
   FROM ({overlay}) AS newer"""

@@ -16,9 +16,9 @@ ENVIRONMENT = {
     "loinc": "http://loinc.org",
     "ucum": "http://unitsofmeasure.org",
 }
-"""Variables that FHIRPath defines to be strings (FHIR R4, section 2.9.1.4)."""
+"""Variables that FHIRPath defines to be strings (FHIR R4, section 2.9.1.4); constants of the same name win."""
 
-RESERVED_VARIABLES = frozenset(("resource", "rootResource", "context", "rowIndex", *ENVIRONMENT))
+RESERVED_VARIABLES = frozenset(("resource", "rootResource", "context", "rowIndex"))
 
 
 class Analysis:
@@ -198,12 +198,12 @@ class Analysis:
             return self.resource
         if name == "context":
             return self._context
-        if name in ENVIRONMENT:
-            return tree.Constant(ENVIRONMENT[name], "uri")
-        if name not in self.constants:
-            hint = definitions.suggestion(name, {*self.constants, *RESERVED_VARIABLES})
+        if name in self.constants:
+            return self.constants[name]
+        if name not in ENVIRONMENT:
+            hint = definitions.suggestion(name, {*self.constants, *RESERVED_VARIABLES, *ENVIRONMENT})
             raise FhirPathError(f"constant %{name} is not defined", variable.position, hint)
-        return self.constants[name]
+        return tree.Constant(ENVIRONMENT[name], "uri")
 
     def _call(self, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
         function = functions.FUNCTIONS.get(call.name)

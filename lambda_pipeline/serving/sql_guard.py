@@ -129,6 +129,8 @@ def _check_qualified(statement: str, words: Sequence[Token], index: int, token: 
         raise at(statement, qualifier.start, "a function with a schema", "functions are written without one")
     if index >= 3 and words[index - 3].is_symbol("."):
         raise at(statement, qualifier.start, "a name with a schema", "views are named without one")
+    if index >= 3 and (words[index - 3].is_symbol("::") or words[index - 3].is_word("as")):
+        raise at(statement, qualifier.start, "a type with a schema", "types are written without one")
 
 
 def _parse(statement: str, words: Sequence[Token]) -> exp.Expr:

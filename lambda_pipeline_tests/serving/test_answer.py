@@ -19,7 +19,8 @@ def answer(**changes: Any) -> Answer:
         "frame": to_frame([("Chalmers",)], COLUMNS), "columns": COLUMNS, "row_count": 3,
         "valid_as_of": datetime(2026, 1, 31, 8, tzinfo=UTC), "generation": 3, "mode": "live",
         "sources": ("batch generation 3", "overlay"), "counts": COUNTS,
-        "quarantined": (QuarantinedResource("labs", "Observation/1", "22P02"),), "notes": ("a note",), "seconds": 0.12345,
+        "quarantined": (QuarantinedResource("labs", "Observation/1", "22P02"),), "notes": ("a note",),
+        "seconds": 0.12345,
     }  # fmt: skip
     return Answer(**(values | changes))
 
@@ -53,5 +54,5 @@ def test_an_answer_that_contradicts_itself_is_no_answer(changes: dict[str, Any])
 
 @pytest.mark.parametrize("numbers", [(4, 2, 5, 1, 2, 1), (3, 2, 0, 1, 2, 1), (-1, 0, 0, 0, 0, 1)])
 def test_counts_add_up(numbers: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="count|overlap"):
+    with pytest.raises(ValueError, match=r"count|overlap"):
         Counts(*numbers)

@@ -35,9 +35,13 @@ COLUMNS = (
 ROWS: list[tuple[Any, ...]] = [
     (
         'quo"te,\r\nline', Decimal("1E+3"), Decimal("7.50"), 2**63 - 1, True,
-        datetime(2026, 1, 31, 8, 0, 0, 1, tzinfo=UTC), date(1970, 1, 31), b"\x00\xff", {"a": [Decimal("1.10"), None, "ü"]},
+        datetime(2026, 1, 31, 8, 0, 0, 1, tzinfo=UTC), date(1970, 1, 31), b"\x00\xff",
+        {"a": [Decimal("1.10"), None, "ü"]},
     ),
-    ("", Decimal("0.1000000000000000055511"), Decimal("-0.01"), 0, False, datetime(1, 1, 1, tzinfo=UTC), date.max, b"", "x"),
+    (
+        "", Decimal("0.1000000000000000055511"), Decimal("-0.01"), 0, False, datetime(1, 1, 1, tzinfo=UTC), date.max,
+        b"", "x",
+    ),
     (None,) * 9,
     ("=1+1", Decimal("-0.00"), None, None, None, None, None, None, []),
 ]  # fmt: skip

@@ -20,7 +20,8 @@ EVERY_TYPE = """
            timestamptz '2026-01-31T09:00:00.000001+01:00' AS timestamptz, timestamp '0001-01-01' AS timestamp,
            date '1066-10-14' AS date, time '08:30' AS time, '\\x00ff'::bytea AS bytea,
            '{"a": [1.10, "x", null]}'::jsonb AS jsonb, ARRAY['a', NULL] AS array, 1.5::float8 AS float,
-           '00000000-0000-0000-0000-000000000001'::uuid AS uuid, count(*) AS count, sum(1::bigint) AS sum, NULL AS nothing
+           '00000000-0000-0000-0000-000000000001'::uuid AS uuid, count(*) AS count, sum(1::bigint) AS sum,
+           NULL AS nothing
 """
 
 

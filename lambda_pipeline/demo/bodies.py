@@ -95,7 +95,7 @@ def stored_text(resource: Resource) -> str:
 
 def to_json(value: object) -> str:
     """Compact JSON; decimals as they were written, but never with an exponent."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_mark_decimal)
+    text = ENCODER.encode(value)
     return MARKED_DECIMAL.sub(r"\1", text) if DECIMAL_MARK in text else text
 
 
@@ -142,6 +142,9 @@ def _mark_decimal(value: object) -> str:
         raise TypeError(f"{type(value).__name__} is not JSON")
     plain = format(value, "f")
     return DECIMAL_MARK + (plain.removeprefix("-") if value == 0 else plain)
+
+
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_mark_decimal)
 
 
 @lru_cache(maxsize=4096)

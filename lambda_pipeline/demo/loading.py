@@ -22,8 +22,9 @@ def load_files(demo: DemoHapi, paths: Sequence[Path], *, progress: Progress | No
     """Store what the files hold, one file after the other.
 
     `*.ndjson` and `*.ndjson.gz` have one resource per line; `*.json` and `*.json.gz` hold one bundle or one resource.
-    A bundle of type transaction or batch is processed as the server does; of a collection or searchset, each resource is
-    stored under its own id, or that of its `urn:uuid:`. Placeholders are resolved in both. Each file is read through before anything of it is written.
+    A bundle of type transaction or batch is processed as the server does; of a collection or searchset, each resource
+    is stored under its own id, or that of its `urn:uuid:`. Placeholders are resolved in both. Each file is read through
+    before anything of it is written.
 
     Args:
         demo: where to.

@@ -1,6 +1,5 @@
 """One database transaction of the demo server: what each request does to HAPI's tables."""
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -367,11 +366,11 @@ class Transaction:
 
     def existing(self, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Which of these (type, id) there is a row for, deleted ones included."""
-        types, ids = zip(*keys, strict=True)
+        wanted = list(keys)
         rows = self.connection.execute(
             "SELECT res_type, fhir_id FROM hfj_resource"
             " WHERE (res_type, fhir_id) IN (SELECT * FROM unnest(%(types)s::text[], %(ids)s::text[]))",
-            {"types": list(types), "ids": list(ids)},
+            {"types": [kind for kind, _ in wanted], "ids": [logical_id for _, logical_id in wanted]},
         )
         return {(kind, logical_id) for kind, logical_id in rows}
 
@@ -530,11 +529,12 @@ class Transaction:
     def _refuse_dangling_references(self) -> None:
         if not self._deleted or not self._server.referential_integrity:
             return
-        keys = "|".join(re.escape(f"{kind}/{logical_id}") for kind, logical_id in sorted(self._deleted))
         row = self.connection.execute(
             "SELECT r.res_type, r.fhir_id FROM hfj_resource r JOIN hfj_res_ver v USING (res_id, res_ver)"
-            " WHERE r.res_deleted_at IS NULL AND v.res_text_vc ~ %(pattern)s LIMIT 1",
-            {"pattern": f'"reference":"({keys})"'},
+            " WHERE r.res_deleted_at IS NULL AND EXISTS ("
+            "   SELECT FROM unnest(%(references)s::text[]) reference WHERE strpos(v.res_text_vc, reference) > 0)"
+            " LIMIT 1",
+            {"references": [f'"reference":"{kind}/{logical_id}"' for kind, logical_id in sorted(self._deleted)]},
         ).fetchone()
         if row is not None:
             raise RequestRefusedError(f"{row[0]}/{row[1]} refers to a resource that is to be deleted", status=409)

@@ -84,14 +84,18 @@ class Home:
             )
 
     def remove(self) -> None:
-        """Remove the folder; in one that held other things before us, only what is ours."""
+        """Remove the folder, under the lock; in one that held other things before us, only what is ours."""
         if self.state() == self.system_state:
             shutil.rmtree(self.system_state)
             with suppress(OSError):
                 SYSTEM_STATE.rmdir()
         if (self.path / MARKER).exists():
-            shutil.rmtree(self.path)
-            return
+            for entry in self.path.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry != self.lock:
+                    entry.unlink()
+        # Last: without its file the lock is free, and the next start may be under way already.
         self.lock.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lambda_pipeline.errors import ServerUnavailableError
@@ -40,8 +40,10 @@ def exclusive(file: Path, *, timeout_s: float = 240.0) -> Iterator[None]:
 
 
 def _try(file: Path) -> int | None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     try:
+        # A folder that a `clean` removes at this moment both exists and does not.
+        with suppress(FileExistsError):
+            file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except FileNotFoundError:
         return None

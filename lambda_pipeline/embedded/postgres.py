@@ -151,7 +151,7 @@ class Postgres(Server):
                 "SELECT datname FROM pg_database WHERE datname = ANY(%(names)s)", {"names": list(names)}
             )
             for name in sorted(set(names) - {row[0] for row in found}):
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)), {})
 
     def remove(self) -> None:
         """Remove cluster, log, copied binaries and socket directory."""

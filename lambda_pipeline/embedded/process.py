@@ -64,10 +64,9 @@ def _from_proc(program: str) -> list[Process]:
                 continue
             command = (entry / "cmdline").read_bytes().decode("utf-8", "surrogateescape")
             directory = _link(entry / "cwd")
-        except OSError:
+        except OSError:  # gone, another user's, or a zombie: those have no executable any more
             continue
-        if command:
-            found.append(Process(int(entry.name), command.replace("\0", " ").strip(), directory))
+        found.append(Process(int(entry.name), command.replace("\0", " ").strip(), directory))
     return found
 
 

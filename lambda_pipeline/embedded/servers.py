@@ -1,9 +1,12 @@
 """Start, find, stop and clean the embedded servers of one home."""
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from lambda_pipeline.embedded.home import Home, open_home
 from lambda_pipeline.embedded.lock import exclusive
@@ -132,5 +135,5 @@ def _files_are_usable(place: Home) -> Iterator[None]:
             hint="they belong to the user who started them first: be that user, use another LAMBDA_PIPELINE_HOME, "
             "or set HAPI_DB_URL and REDIS_URL",
         ) from None
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired, psycopg.Error) as error:
         raise ServerUnavailableError(f"embedded servers in {place.path}: {error}") from None

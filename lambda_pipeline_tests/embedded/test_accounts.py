@@ -117,16 +117,16 @@ def test_another_users_servers_are_refused_and_left_alone(
     assert embedded.running(home) == servers
 
 
-def test_roots_postgres_runs_under_an_unprivileged_account(as_root: None, home: Path) -> None:
-    embedded.start(home)
+def test_roots_postgres_runs_under_an_unprivileged_account(as_root: None, new_home: Path) -> None:
+    embedded.start(new_home)
     account = server_account()
     assert account.name in {"postgres", "nobody"}
-    cluster = Postgres(open_home(home))
+    cluster = Postgres(open_home(new_home))
     [postmaster] = cluster.leaders()
     assert Path(f"/proc/{postmaster.pid}").stat().st_uid == account.uid
-    assert cluster.data == home / "postgres" / "data"
+    assert cluster.data == new_home / "postgres" / "data"
     assert cluster.data.stat().st_uid == account.uid
-    assert open_home(home).sockets("postgres").stat().st_uid == account.uid
+    assert open_home(new_home).sockets("postgres").stat().st_uid == account.uid
 
 
 def test_root_with_a_home_below_a_private_folder_uses_the_system_wide_place(as_root: None, place: Path) -> None:
@@ -150,8 +150,9 @@ def test_root_with_a_home_below_a_private_folder_uses_the_system_wide_place(as_r
     assert place.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_cluster_whose_folder_was_closed_is_not_replaced_by_an_empty_one(as_root: None, place: Path) -> None:
-    home = place / "home"
+def test_a_cluster_whose_folder_was_closed_is_not_replaced_by_an_empty_one(
+    as_root: None, place: Path, home: Path
+) -> None:
     embedded.start(home, redis=False)
     embedded.stop(home)
     place.chmod(0o700)
@@ -159,7 +160,6 @@ def test_a_cluster_whose_folder_was_closed_is_not_replaced_by_an_empty_one(as_ro
         embedded.start(home, redis=False)
     place.chmod(0o755)
     assert embedded.start(home, redis=False).postgres_url
-    embedded.clean(home)
 
 
 def test_programs_in_a_private_environment_are_copied(

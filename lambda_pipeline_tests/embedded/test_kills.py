@@ -16,6 +16,7 @@ import redis
 
 from lambda_pipeline import embedded
 from lambda_pipeline.embedded import server as server_module
+from lambda_pipeline.embedded.account import server_account
 from lambda_pipeline.embedded.home import open_home
 from lambda_pipeline.embedded.postgres import Postgres
 from lambda_pipeline.embedded.process import end, processes_of, wait_until
@@ -126,7 +127,9 @@ def test_a_stale_pid_file_that_names_a_stranger_is_not_believed(home: Path) -> N
     pid = left[0].splitlines()[0]
     kill_servers(home)
     assert wait_until(lambda: not Postgres(place).attached(), 30)
-    with subprocess.Popen(["/bin/sleep", "600"]) as stranger:
+    # PostgreSQL believes only in processes of its own account.
+    account = server_account()
+    with subprocess.Popen(["/bin/sleep", "600"], user=account.uid if account.other else None) as stranger:
         try:
             for file, text in zip((pid_file, socket_lock), left, strict=True):
                 file.write_text(text.replace(pid, str(stranger.pid), 1))

@@ -49,17 +49,17 @@ def pids(home: Path) -> list[list[int]]:
     return [[process.pid for process in server.leaders()] for server in (Postgres(place), Valkey(place))]
 
 
-def test_a_second_start_attaches_and_a_start_after_stop_finds_everything(home: Path) -> None:
-    first = embedded.start(home)
+def test_a_second_start_attaches_and_a_start_after_stop_finds_everything(new_home: Path) -> None:
+    first = embedded.start(new_home)
     put(first, "one")
-    began = pids(home)
-    assert embedded.start(home) == first
-    assert pids(home) == began
-    assert embedded.running(home) == first
-    assert embedded.stop(home) == ["PostgreSQL", "Valkey"]
-    assert embedded.running(home) is None
-    assert embedded.stop(home) == []
-    assert embedded.start(home) == first
+    began = pids(new_home)
+    assert embedded.start(new_home) == first
+    assert pids(new_home) == began
+    assert embedded.running(new_home) == first
+    assert embedded.stop(new_home) == ["PostgreSQL", "Valkey"]
+    assert embedded.running(new_home) is None
+    assert embedded.stop(new_home) == []
+    assert embedded.start(new_home) == first
     assert kept(first) == (["one"], {"one"})
 
 
@@ -78,19 +78,19 @@ def test_urls_work_with_every_driver(home: Path) -> None:
         engine.dispose()
 
 
-def test_only_the_server_asked_for_is_started(home: Path) -> None:
-    servers = embedded.start(home, postgres=False)
-    assert servers == embedded.running(home) == embedded.Servers(redis_url=servers.redis_url)
-    assert not (home / "postgres").exists()
-    both = embedded.start(home)
+def test_only_the_server_asked_for_is_started(new_home: Path) -> None:
+    servers = embedded.start(new_home, postgres=False)
+    assert servers == embedded.running(new_home) == embedded.Servers(redis_url=servers.redis_url)
+    assert not (new_home / "postgres").exists()
+    both = embedded.start(new_home)
     assert both.redis_url == servers.redis_url
     assert both.postgres_url
 
 
-def test_a_home_that_does_not_exist_runs_nothing_and_is_not_made(home: Path) -> None:
-    assert embedded.running(home) is None
-    assert embedded.stop(home) == []
-    assert not home.exists()
+def test_a_home_that_does_not_exist_runs_nothing_and_is_not_made(new_home: Path) -> None:
+    assert embedded.running(new_home) is None
+    assert embedded.stop(new_home) == []
+    assert not new_home.exists()
 
 
 def test_servers_listen_on_private_sockets_only(home: Path) -> None:
@@ -139,18 +139,18 @@ def test_valkey_keeps_what_it_has_and_evicts_nothing(home: Path) -> None:
 
 
 def test_five_cold_starters_share_one_server_of_each_kind(
-    home: Path, python: Callable[..., subprocess.Popen[str]]
+    new_home: Path, python: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    starters = [python(START, home) for _ in range(5)]
+    starters = [python(START, new_home) for _ in range(5)]
     answers = {starter.communicate(timeout=120)[0] for starter in starters}
     assert len(answers) == 1
     assert json.loads(answers.pop())["postgres_url"]
-    assert [len(found) for found in pids(home)] == [1, 1]
+    assert [len(found) for found in pids(new_home)] == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["with a space", "long-" * 30, "ünï%cøde"])
-def test_any_usual_path_will_do(home: Path, name: str) -> None:
-    inner = home / name
+def test_any_usual_path_will_do(new_home: Path, name: str) -> None:
+    inner = new_home / name
     try:
         servers = embedded.start(inner)
         put(servers, name)
@@ -171,11 +171,15 @@ def test_a_link_to_a_home_is_the_home(home: Path, place: Path) -> None:
     assert embedded.start(place / "link", postgres=False) == servers
 
 
-def test_a_locale_that_is_not_installed_and_warnings_as_errors_do_no_harm(home: Path) -> None:
+def test_a_locale_that_is_not_installed_and_warnings_as_errors_do_no_harm(new_home: Path) -> None:
     environment = {**os.environ, "LANG": "xx_YY.UTF-8", "LC_ALL": "xx_YY.UTF-8"}
     environment.pop("XDG_RUNTIME_DIR", None)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", START, home], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", START, new_home],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     with psycopg.connect(json.loads(done.stdout)["postgres_url"]) as connection:
@@ -196,11 +200,11 @@ def test_the_packages_are_never_imported(home: Path) -> None:
     ],
 )
 def test_a_missing_package_says_what_to_do(
-    home: Path, monkeypatch: pytest.MonkeyPatch, package: str, variable: str, wanted: dict[str, bool]
+    new_home: Path, monkeypatch: pytest.MonkeyPatch, package: str, variable: str, wanted: dict[str, bool]
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigurationError, match=rf"set {variable}, or: pip install 'lambda-pipeline\[embedded\]'"):
-        embedded.start(home, **wanted)
+        embedded.start(new_home, **wanted)
 
 
 def test_a_failed_start_shows_the_end_of_the_log_and_the_next_one_works(home: Path) -> None:
@@ -242,23 +246,23 @@ def test_a_full_postgres_is_reported_and_not_started_again(home: Path) -> None:
     assert embedded.start(home, redis=False) == servers
 
 
-def test_clean_removes_everything(home: Path) -> None:
-    embedded.start(home)
-    (home / "results").mkdir()
-    (home / "results" / "cohort.csv").write_text("n\n")
-    embedded.clean(home)
-    found = open_home(home)
+def test_clean_removes_everything(new_home: Path) -> None:
+    embedded.start(new_home)
+    (new_home / "results").mkdir()
+    (new_home / "results" / "cohort.csv").write_text("n\n")
+    embedded.clean(new_home)
+    found = open_home(new_home)
     assert not any(
-        path.exists() for path in (home, found.system_state, found.sockets("postgres"), found.sockets("valkey"))
+        path.exists() for path in (new_home, found.system_state, found.sockets("postgres"), found.sockets("valkey"))
     )
-    embedded.clean(home)
+    embedded.clean(new_home)
 
 
-def test_clean_leaves_what_was_in_the_folder_before(home: Path) -> None:
-    home.mkdir(parents=True)
-    (home / "thesis.txt").write_text("years of work")
-    embedded.start(home)
-    assert not (home / MARKER).exists()
-    embedded.clean(home)
-    assert {entry.name for entry in home.iterdir()} == {"thesis.txt"}
-    (home / "thesis.txt").unlink()
+def test_clean_leaves_what_was_in_the_folder_before(new_home: Path) -> None:
+    new_home.mkdir(parents=True)
+    (new_home / "thesis.txt").write_text("years of work")
+    embedded.start(new_home)
+    assert not (new_home / MARKER).exists()
+    embedded.clean(new_home)
+    assert {entry.name for entry in new_home.iterdir()} == {"thesis.txt"}
+    (new_home / "thesis.txt").unlink()

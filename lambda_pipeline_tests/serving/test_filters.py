@@ -147,16 +147,11 @@ def test_text_compares_by_its_bytes(connection: psycopg.Connection[Any], texts: 
     assert kept(Operator.GE) == [text for text in texts if text.encode() >= value.encode()]
 
 
-@pytest.mark.parametrize("operator", [Operator.LT, Operator.LE, Operator.BETWEEN])
-def test_order_does_not_hang_on_the_collation_of_a_column(
-    connection: psycopg.Connection[Any], operator: Operator
-) -> None:
-    """Two collations meet in the column: PostgreSQL refuses to compare unless the condition names one."""
-    where, parameters = condition([Filter("gender", operator, ["a", "b"] if operator == "between" else "b")], COLUMNS)
-    statement = sql.SQL(
-        """SELECT count(*) FROM (SELECT 'a' COLLATE "C" AS gender UNION ALL SELECT 'a' COLLATE "POSIX") AS t WHERE {}"""
-    ).format(where)
-    assert connection.execute(statement, parameters).fetchone() == (2,)
+@pytest.mark.parametrize("operator", [Operator.LT, Operator.LE, Operator.GT, Operator.GE, Operator.BETWEEN])
+def test_order_of_text_does_not_hang_on_the_databases_locale(operator: Operator) -> None:
+    """Read from the text: the servers of the tests know no locale with another order."""
+    where, _ = condition([Filter("gender", operator, ["a", "b"] if operator == "between" else "b")], COLUMNS)
+    assert where.as_string(None).startswith('"gender" COLLATE "C" ')
 
 
 @pytest.mark.parametrize(

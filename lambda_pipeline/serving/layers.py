@@ -9,7 +9,6 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg import sql
 
@@ -28,15 +27,17 @@ from lambda_pipeline.errors import (
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.merge import Layer
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import Mark, ResourceKey, Unreadable, changes_since, marked_snapshot, open_tables
-from lambda_pipeline.speed.capture import capture_entries, newest_by_key
+from lambda_pipeline.source import Mark, ResourceKey, Unreadable, marked_snapshot, open_tables
+from lambda_pipeline.speed.capture import capture_entries
 from lambda_pipeline.speed.entry import LIVE_WINDOW_SEQ, rows_key
 from lambda_pipeline.speed.overlay import Overlay, Reading
+from lambda_pipeline.speed.window import since_generation
 from lambda_pipeline.views.view import View
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
+_WAYS_OUT = "wait for the next poll, ask with mode source, or with a larger freshness target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ def live_layers(
 
     Raises:
         NoGenerationError, ViewNotPublishedError: there is nothing to merge with.
-        CoverageGapError, StaleAnswerError: the answer cannot be shown to be right, or is too old, and the source may not
-            be read.
+        CoverageGapError, StaleAnswerError: the answer cannot be shown to be right, or is too old, and the source may
+            not be read.
     """
     for _ in range(_ATTEMPTS):
         with database.connect() as connection:
@@ -159,14 +160,16 @@ class _Read:
     def live(self, reading: Reading | None, trouble: str, freshness_target_s: float | None) -> Layers:
         gap = trouble or self._gap(reading)
         if gap or reading is None or reading.state is None:
-            return self._through_window({}, 0, self.generation.mark, gap, (_batch(self.generation),))
-        covered = reading.covered_seq(self.generation.mark)
+            self._may_read_source(CoverageGapError(f"the overlay has a gap: {gap}", hint=_WAYS_OUT))
+            return self._window(f"{gap}: the changes since the published generation were read from HAPI's tables")
         frontier = reading.state.mark.later(self.generation.mark)
-        sources = (_batch(self.generation), "overlay")
-        notes = self._clock_note(reading)
-        if self._too_old(frontier.taken_at, freshness_target_s):
-            return self._through_window(reading.rows, covered, frontier, "", sources)
-        return self._layers(reading.rows, covered, frontier, sources, notes)
+        age_s = (self.mark.taken_at - frontier.taken_at).total_seconds()
+        if freshness_target_s is not None and age_s > freshness_target_s:
+            self._may_read_source(StaleAnswerError(f"the frontier is {age_s:.0f} s old", hint=_WAYS_OUT))
+            return self._window(f"the overlay was {age_s:.0f} s old: the changes were read from HAPI's tables")
+        covered = reading.covered_seq(self.generation.mark)
+        rows = {name: _uncovered(entries, covered) for name, entries in reading.rows.items()}
+        return self._layers(rows, frontier, "overlay", self._clock_note(reading))
 
     def _gap(self, reading: Reading | None) -> str:
         """Why the overlay cannot be shown to hold everything since the generation; empty when it can."""
@@ -195,24 +198,17 @@ class _Read:
             f"assumes that HAPI's stamps were at most {overlap:g} s off since {since}, when that was last verified",
         )
 
-    def _too_old(self, moment: datetime, target_s: float | None) -> bool:
-        return target_s is not None and (self.mark.taken_at - moment).total_seconds() > target_s
-
-    def _through_window(
-        self, rows: Mapping[str, Mapping[str, str]], covered: int, since: Mark, gap: str, sources: tuple[str, ...]
-    ) -> Layers:
-        """Read what changed since a mark from HAPI's tables, and lay it over what is known."""
+    def _may_read_source(self, refusal: AnswerRefusedError) -> None:
         if not self.settings.read_source_on_gap:
-            ways_out = "wait for the next poll, ask with mode source, or with a larger freshness target"
-            if gap:
-                raise CoverageGapError(f"the overlay has a gap: {gap}", hint=ways_out)
-            age = (self.mark.taken_at - since.taken_at).total_seconds()
-            raise StaleAnswerError(f"the frontier is {age:.0f} s old", hint=ways_out)
-        if since.cluster != self.mark.cluster:
+            raise refusal
+        if self.generation.mark.cluster != self.mark.cluster:
             raise CoverageGapError("the published generation is of another database", hint="run a refresh")
+
+    def _window(self, note: str) -> Layers:
+        """Everything since the generation from HAPI's tables, in this snapshot, in place of the overlay."""
         types = {view.resource for view in self.views.values()}
         tables = open_tables(self.connection, self.settings.hapi_schema, self.settings.source_timezone, types)
-        changes = newest_by_key(changes_since(self.connection, tables, types, since))
+        changes = since_generation(self.connection, tables, self.generation, self.mark, types)
         if len(changes) > self.settings.overlay_max_entries:
             raise CoverageGapError(
                 f"{len(changes)} changes since the published generation are too many to read for one answer",
@@ -220,7 +216,7 @@ class _Read:
             )
         by_key = {rows_key(view): view for view in self.views.values()}
         entries = capture_entries(self.connection, tables, by_key, changes, self.settings.poll_page_rows)
-        window = {
+        rows = {
             name: {
                 entry.member: entry.packed_rows(rows_key(view), LIVE_WINDOW_SEQ)
                 for entry in entries
@@ -228,20 +224,13 @@ class _Read:
             }
             for name, view in self.views.items()
         }
-        merged = {name: {**rows.get(name, {}), **window[name]} for name in self.views}
-        notes = (f"{gap}: the changes since the published generation were read from HAPI's tables",) if gap else ()
-        return self._layers(merged, covered, self.mark, (*sources, "hapi"), notes)
+        return self._layers(rows, self.mark, "hapi", (note,))
 
     def _layers(
-        self,
-        rows: Mapping[str, Mapping[str, str]],
-        covered: int,
-        frontier: Mark,
-        sources: tuple[str, ...],
-        notes: tuple[str, ...],
+        self, rows: Mapping[str, Mapping[str, str]], frontier: Mark, source: str, notes: tuple[str, ...]
     ) -> Layers:
         layers = {
-            name: Layer(view, self.generation.views[name].table, _uncovered(rows.get(name, {}), covered))
+            name: Layer(view, self.generation.views[name].table, rows.get(name, {}))
             for name, view in self.views.items()
         }
         quarantined = [
@@ -251,6 +240,7 @@ class _Read:
         ]
         for name, layer in layers.items():
             quarantined += _overlay_quarantine(name, layer)
+        sources = (_batch(self.generation), source)
         return Layers(self.connection, layers, frontier, self.generation, sources, tuple(quarantined), notes)
 
 

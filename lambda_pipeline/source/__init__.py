@@ -1,6 +1,6 @@
 """HAPI's tables as one relation of resources, and what changed in them since a mark."""
 
-from lambda_pipeline.source.changes import Change, changes_since
+from lambda_pipeline.source.changes import Change, changes_since, current_state
 from lambda_pipeline.source.flatten import Flattened, flatten
 from lambda_pipeline.source.mark import Mark, marked_snapshot
 from lambda_pipeline.source.resources import (
@@ -26,6 +26,7 @@ __all__ = [
     "Scope",
     "Unreadable",
     "changes_since",
+    "current_state",
     "flatten",
     "marked_snapshot",
     "open_tables",

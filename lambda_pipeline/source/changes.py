@@ -66,6 +66,29 @@ def changes_since(
         written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_tag")))
         if version_rows:
             written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_ver")))
+    condition = sql.SQL("r.res_type = ANY (%(types)s) AND ({})").format(sql.SQL(" OR ").join(written))
+    parameters = {"types": sorted(types), "since": str(since.xmin), "since_stamp": since_stamp}
+    return _changes(connection, tables, condition, parameters)
+
+
+def current_state(connection: Connection, tables: HapiTables, keys: Collection[ResourceKey]) -> list[Change]:
+    """The current state of these resources, whenever they changed; expunged ones are missing."""
+    condition = sql.SQL(
+        "(r.res_type, {partition}, {id}) IN (SELECT * FROM unnest(%(key_types)s::text[], %(partitions)s::integer[],"
+        " %(ids)s::text[]))"
+    ).format(partition=tables.partition, id=tables.logical_id)
+    ordered = sorted(keys)
+    parameters = {
+        "key_types": [key.type for key in ordered],
+        "partitions": [key.partition for key in ordered],
+        "ids": [key.id for key in ordered],
+    }
+    return _changes(connection, tables, condition, parameters)
+
+
+def _changes(
+    connection: Connection, tables: HapiTables, condition: sql.Composable, parameters: dict[str, Any]
+) -> list[Change]:
     query = sql.SQL(_CHANGES).format(
         id=tables.logical_id,
         partition=tables.partition,
@@ -73,10 +96,9 @@ def changes_since(
         resources=tables.schema.table("hfj_resource"),
         versions=tables.schema.table("hfj_res_ver"),
         tags=tables.schema.table("hfj_res_tag"),
-        written=sql.SQL(" OR ").join(written),
+        condition=condition,
     )
-    parameters = {"types": sorted(types), "since": str(since.xmin), "zone": tables.timezone, "since_stamp": since_stamp}
-    return [_change(row) for row in connection.execute(query, parameters)]
+    return [_change(row) for row in connection.execute(query, {"zone": tables.timezone, **parameters})]
 
 
 def _change(row: Sequence[Any]) -> Change:
@@ -97,5 +119,5 @@ SELECT r.res_id, {partition}, r.res_type::text, {id}, r.res_ver, r.res_updated A
            (SELECT md5(string_agg(t.tag_id::text, ',' ORDER BY t.tag_id)) FROM {tags} t WHERE t.res_id = r.res_id))
   FROM {resources} r
   {forced_ids}
- WHERE r.res_type = ANY (%(types)s) AND ({written})
+ WHERE {condition}
  ORDER BY r.res_id"""

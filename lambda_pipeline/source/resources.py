@@ -54,8 +54,7 @@ class Scope:
     @property
     def parameters(self) -> dict[str, Any]:
         """Values for the parameters of `condition`."""
-        return {"res_ids": list(self.res_ids) if self.res_ids is not None else None, "low": self.low, "high":
-        self.high}
+        return {"res_ids": list(self.res_ids) if self.res_ids is not None else None, "low": self.low, "high": self.high}
 
 
 EVERYTHING = Scope()

@@ -32,13 +32,17 @@ from lambda_pipeline.source import (
     marked_snapshot,
     open_tables,
 )
+from lambda_pipeline.source.inventory import Digest, take_digest
 from lambda_pipeline.speed.entry import Entry, in_pages, rows_as_text, rows_key
 from lambda_pipeline.speed.overlay import Inspection, Overlay, OverlayState
+from lambda_pipeline.speed.window import newest_by_key, since_generation, without_trace
 from lambda_pipeline.views.view import View
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
+_ALL_COVERED = "the published generation covers all of it"
+_VERSION_SCAN_MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +141,17 @@ class Capture:
             views = self._wanted(generation)
             basis = self._basis(connection, inspection, generation, mark, views, asked)
             tables = open_tables(connection, self.settings.hapi_schema, self.settings.source_timezone, types_of(views))
-            changes = self._new(connection, tables, views, basis)
+            changes, digest = self._new(connection, tables, views, basis, generation, mark)
             if self._over_budget(basis, changes):
                 return Poll({}, mark=mark, over_budget=True, entries=basis.state.entry_count if basis.state else 0)
             entries = capture_entries(connection, tables, views, changes, self.settings.poll_page_rows)
-        state = self._next(basis, inspection, generation, mark, views, entries)
+        state = self._next(basis, inspection, generation, mark, views, entries, digest)
         if not self.overlay.publish(state, inspection, entries, rebuild=bool(basis.rebuild)):
             return None
         pruned = 0
         if state.pruned_for != generation.number:
             pruned = self.overlay.prune(generation.number, generation.mark)
-        return self._report(basis, mark, entries, pruned)
+        return self._report(basis, inspection, mark, entries, pruned)
 
     def _wanted(self, generation: Generation) -> dict[str, View]:
         """Definitions to capture rows for: the published ones, and ours, which the next generation will publish."""
@@ -174,7 +178,7 @@ class Capture:
         elif not state.complete_since.covered_by(generation.mark):
             why = "the overlay begins after the published generation"
         elif state.mark.covered_by(generation.mark):
-            why = "the published generation covers all of it"
+            why = _ALL_COVERED
         if why:
             return _Basis(None, generation.mark, generation.mark, why, exact=True, since_stamp=None)
         exact = self._exact(connection, state, mark)
@@ -199,14 +203,43 @@ class Capture:
         return row is None or row[0] <= self.settings.exact_scan_max_rows
 
     def _new(
-        self, connection: Connection, tables: HapiTables, views: Mapping[str, View], basis: _Basis
-    ) -> list[Change]:
-        """Candidates, less those whose present state is held already: these keep their first mark."""
-        candidates = newest_by_key(
-            changes_since(connection, tables, types_of(views), basis.since, since_stamp=basis.since_stamp)
+        self,
+        connection: Connection,
+        tables: HapiTables,
+        views: Mapping[str, View],
+        basis: _Basis,
+        generation: Generation,
+        mark: Mark,
+    ) -> tuple[list[Change], Digest]:
+        """What to capture, and the digest of the tables that goes with it."""
+        types = types_of(views)
+        tagged = {view.resource for view in views.values() if view.complete_body}
+        if basis.state is None:
+            changes = since_generation(connection, tables, generation, mark, types)
+            return changes, take_digest(connection, tables, types, tagged)
+        candidates = changes_since(
+            connection,
+            tables,
+            types,
+            basis.since,
+            since_stamp=basis.since_stamp,
+            version_rows=basis.exact and _small(connection, tables),
         )
-        if basis.rebuild:
-            return candidates
+        changes = self._unseen(newest_by_key(candidates))
+        first_versions = [change.res_id for change in changes if change.version == 1]
+        created = take_digest(connection, tables, types, (), first_versions)
+        if not basis.exact:
+            return changes, basis.state.digest.with_created(created)
+        digest = take_digest(connection, tables, types, tagged)
+        if basis.state.digest.lacks_after(created, digest):
+            held = self.overlay.held(basis.state.types)
+            known = {change.key for change in changes}
+            untraced = without_trace(connection, tables, generation, mark, held)
+            changes += [change for change in untraced if change.key not in known]
+        return changes, digest
+
+    def _unseen(self, candidates: Sequence[Change]) -> list[Change]:
+        """Candidates, less those whose present state is held already: these keep their first mark."""
         by_type: dict[str, list[Change]] = {}
         for change in candidates:
             by_type.setdefault(change.key.type, []).append(change)
@@ -231,6 +264,7 @@ class Capture:
         mark: Mark,
         views: Mapping[str, View],
         entries: Sequence[Entry],
+        digest: Digest,
     ) -> OverlayState:
         before = basis.state
         stamps = [entry.change.last_updated for entry in entries]
@@ -245,19 +279,22 @@ class Capture:
             exact_mark=mark if basis.exact else before.exact_mark if before else mark,
             running_since=before.running_since if before is not None and same_oldest else mark.taken_at,
             watermark=max(newest, before.watermark) if before else newest,
+            digest=digest,
             views={name: view.resource for name, view in views.items()},
             entries={},
             run_id=inspection.run_id,
             pruned_for=before.pruned_for if before else generation.number,
         )
 
-    def _report(self, basis: _Basis, mark: Mark, entries: Sequence[Entry], pruned: int) -> Poll:
+    def _report(self, basis: _Basis, inspection: Inspection, mark: Mark, entries: Sequence[Entry], pruned: int) -> Poll:
         before = basis.state
         late = 0
         if before and basis.exact:
             bound = min(before.watermark, before.running_since) - timedelta(seconds=self.settings.poll_overlap_s)
             late = sum(entry.change.last_updated < bound for entry in entries)
-        if basis.rebuild:
+        if basis.rebuild == _ALL_COVERED:
+            pruned = inspection.state.entry_count if inspection.state else 0
+        elif basis.rebuild:
             logger.info("overlay made anew (%s): %d entries", basis.rebuild, len(entries))
         state = self.overlay.inspect().state
         over_budget = (
@@ -271,7 +308,7 @@ class Capture:
             entries=state.entry_count if state else 0,
             pruned=pruned,
             mark=mark,
-            rebuilt=basis.rebuild,
+            rebuilt="" if basis.rebuild == _ALL_COVERED else basis.rebuild,
             over_budget=over_budget,
         )
 
@@ -281,14 +318,13 @@ def types_of(views: Mapping[str, View]) -> set[str]:
     return {view.resource for view in views.values()}
 
 
-def newest_by_key(changes: Sequence[Change]) -> list[Change]:
-    """One change a key: where a database holds a deleted and a living row of one logical id, the living one."""
-    by_key: dict[ResourceKey, Change] = {}
-    for change in changes:
-        known = by_key.get(change.key)
-        if known is None or known.deleted:
-            by_key[change.key] = change
-    return list(by_key.values())
+def _small(connection: Connection, tables: HapiTables) -> bool:
+    """Whether version rows, which hold the bodies, are few enough to be scanned by every poll."""
+    row = connection.execute(
+        "SELECT pg_relation_size(to_regclass(%(table)s)) <= %(limit)s",
+        {"table": tables.schema.table("hfj_res_ver").as_string(), "limit": _VERSION_SCAN_MAX_BYTES},
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def capture_entries(

@@ -57,6 +57,12 @@ def member(key: ResourceKey) -> str:
     return f"{key.partition}/{key.id}"
 
 
+def key_of(resource_type: str, name: str) -> ResourceKey:
+    """The inverse of `member`."""
+    partition, logical_id = name.split("/", 1)
+    return ResourceKey(int(partition), resource_type, logical_id)
+
+
 def rows_key(view: View) -> str:
     """Name of a view's rows in the overlay: two definitions of one view never share it."""
     return f"{view.name}:{view.digest[:16]}"
@@ -76,7 +82,7 @@ def rows_as_text(view: View, relation: Relation) -> sql.Composed:
     """
     columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in view.columns)
     return sql.SQL(
-        "SELECT _partition, _id, jsonb_agg(to_jsonb(ARRAY[{columns}]))::text FROM ({view}) AS rows"
+        "SELECT _partition, _id, jsonb_agg(to_jsonb(ARRAY[{columns}]))::text FROM ({view}\n) AS rows"
         " GROUP BY _partition, _id"
     ).format(columns=columns, view=view.select(relation.query))
 

@@ -19,8 +19,9 @@ from redis.client import Pipeline
 from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import Mark, ResourceKey
+from lambda_pipeline.source.inventory import Digest
 from lambda_pipeline.source.resources import NO_PARTITION
-from lambda_pipeline.speed.entry import Entry, member, rows_key
+from lambda_pipeline.speed.entry import Entry, key_of, member, rows_key
 from lambda_pipeline.views.view import View
 
 _SCRIPTS = Path(__file__).parent
@@ -41,6 +42,7 @@ class OverlayState:
         exact_mark: snapshot of the last poll that did not trust HAPI's clock.
         running_since: when the oldest transaction that `mark` had not seen the end of was first noticed.
         watermark: newest of HAPI's stamps that was seen.
+        digest: of all rows of HAPI's tables as of `mark`, to notice what goes without a trace.
         views: `rows_key` -> resource type of every definition it holds rows for.
         entries: number of entries by resource type.
         run_id: of the Redis process that was written to.
@@ -56,6 +58,7 @@ class OverlayState:
     exact_mark: Mark
     running_since: datetime
     watermark: datetime
+    digest: Digest
     views: Mapping[str, str]
     entries: Mapping[str, int]
     run_id: str
@@ -83,6 +86,7 @@ class OverlayState:
             "exact_mark": str(self.exact_mark),
             "running_since": self.running_since.isoformat(),
             "watermark": self.watermark.isoformat(),
+            "digest": str(self.digest),
             "views": json.dumps(dict(self.views)),
             "run_id": self.run_id,
             "pruned_for": str(self.pruned_for),
@@ -105,6 +109,7 @@ class OverlayState:
             exact_mark=Mark.parse(fields["exact_mark"]),
             running_since=datetime.fromisoformat(fields["running_since"]),
             watermark=datetime.fromisoformat(fields["watermark"]),
+            digest=Digest.parse(fields["digest"]),
             views=json.loads(fields["views"]),
             entries={
                 name.removeprefix("entries:"): int(count)
@@ -245,6 +250,18 @@ class Overlay:
         with _redis_errors():
             held = self.client.hmget(f"{self.prefix}seen:{resource_type}", [member(key) for key in keys])
         return cast("list[str | None]", held)
+
+    def held(self, types: Sequence[str]) -> dict[ResourceKey, str]:
+        """Fingerprints of all entries of these types."""
+        with _redis_errors(), self.client.pipeline(transaction=True) as pipeline:
+            for resource_type in types:
+                pipeline.hgetall(f"{self.prefix}seen:{resource_type}")
+            found = pipeline.execute()
+        return {
+            key_of(resource_type, name): fingerprint
+            for resource_type, fingerprints in zip(types, found, strict=True)
+            for name, fingerprint in fingerprints.items()
+        }
 
     def publish(self, state: OverlayState, found: Inspection, entries: Sequence[Entry], *, rebuild: bool) -> bool:
         """Make a poll's entries and its mark visible at once.

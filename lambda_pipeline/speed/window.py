@@ -1,0 +1,75 @@
+"""What is to be captured: changes that left a trace, and those that left none.
+
+`xmin` tells which rows were written. An expunged resource and a removed tag are no longer there to tell: a digest over
+all rows says whether something is missing, and then a comparison of keys says what.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from lambda_pipeline.batch.generation import Generation
+from lambda_pipeline.batch.keys import compare_keys
+from lambda_pipeline.database import Connection
+from lambda_pipeline.source import Change, HapiTables, Mark, ResourceKey, changes_since, current_state
+
+GONE = "gone"
+"""Fingerprint of a resource that is not there any more."""
+
+
+def since_generation(
+    connection: Connection, tables: HapiTables, generation: Generation, mark: Mark, types: Collection[str]
+) -> list[Change]:
+    """Everything that a generation must be corrected for, to be true in this snapshot.
+
+    Args:
+        connection: in the snapshot.
+        tables: HAPI's tables.
+        generation: the published one.
+        mark: of the snapshot.
+        types: resource types.
+    """
+    changes = newest_by_key(changes_since(connection, tables, types, generation.mark))
+    known = {change.key for change in changes}
+    # A generation knows the keys of its own types only; resources of others have no rows to be corrected.
+    differing = compare_keys(connection, tables, set(types) & generation.types)
+    untraced = {resource.key for resource in differing} - known
+    return [*changes, *states(connection, tables, untraced, mark)]
+
+
+def states(connection: Connection, tables: HapiTables, keys: Collection[ResourceKey], mark: Mark) -> list[Change]:
+    """The current state of each of these resources; those that are gone count as deleted."""
+    if not keys:
+        return []
+    found = newest_by_key(current_state(connection, tables, keys))
+    missing = sorted(set(keys) - {change.key for change in found})
+    return [*found, *(Change(0, key, 0, mark.taken_at, deleted=True, fingerprint=GONE) for key in missing)]
+
+
+def without_trace(
+    connection: Connection,
+    tables: HapiTables,
+    generation: Generation,
+    mark: Mark,
+    held: Mapping[ResourceKey, str],
+) -> list[Change]:
+    """What differs from the overlay, or from the generation where the overlay has nothing, by comparing all keys.
+
+    Args:
+        connection: in the snapshot.
+        tables: HAPI's tables.
+        generation: the published one.
+        mark: of the snapshot.
+        held: fingerprints of all overlay entries.
+    """
+    differing = {resource.key for resource in compare_keys(connection, tables, generation.types)}
+    now = states(connection, tables, differing | held.keys(), mark)
+    return [change for change in now if held.get(change.key) != change.fingerprint]
+
+
+def newest_by_key(changes: Sequence[Change]) -> list[Change]:
+    """One change a key: where a database holds a deleted and a living row of one logical id, the living one."""
+    by_key: dict[ResourceKey, Change] = {}
+    for change in changes:
+        known = by_key.get(change.key)
+        if known is None or known.deleted:
+            by_key[change.key] = change
+    return list(by_key.values())

@@ -1,0 +1,212 @@
+"""What each layer does alone and together, through the product's own code on real servers."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
+from lambda_pipeline.serving import Filter, Operator
+from lambda_pipeline_tests.pipeline.conftest import (
+    CONDITIONS,
+    DEFINITIONS,
+    HEIGHTS,
+    PATIENTS,
+    World,
+    condition,
+    height,
+    patient,
+)
+
+
+@pytest.fixture
+def cohort(world: World) -> World:
+    """Three patients with diabetes, two of them male, in a published generation; polled once."""
+    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
+        world.demo.update(patient(logical_id, gender, name=[{"given": ["X", "Y"]}]))
+        world.demo.update(condition(f"dm-{logical_id}", logical_id))
+    world.demo.update(height("h1", "a", 181))
+    world.refresh()
+    world.poll()
+    return world
+
+
+def test_no_number_before_the_first_generation(world: World) -> None:
+    world.demo.update(patient("a"))
+    with pytest.raises(NoGenerationError):
+        world.serving.query("patients")
+    assert world.serving.query("patients", mode="source").row_count == 1
+    assert world.poll().waiting
+
+
+def test_a_change_is_in_the_next_answer_after_a_poll(cohort: World) -> None:
+    assert cohort.cohort() == {"a", "b"}
+    cohort.demo.update(patient("a", "female"))
+    cohort.demo.update(patient("n", "male"))
+    cohort.demo.update(condition("dm-n", "n"))
+    poll = cohort.poll()
+    assert poll.captured == {"Condition": 1, "Patient": 2}
+    assert cohort.cohort() == {"b", "n"}
+    assert cohort.cohort("batch") == {"a", "b"}
+    cohort.assert_exact()
+
+
+def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(cohort: World) -> None:
+    cohort.demo.update(patient("a", "female"))
+    cohort.poll()
+    before = cohort.cohort()
+    generation = cohort.refresh()
+    assert generation.kind == "incremental"
+    assert generation.changes == 1
+    assert cohort.cohort() == before == cohort.cohort("batch")
+    assert cohort.poll().entries == 0
+    assert cohort.cohort() == before
+    assert cohort.overlay.envelope("Patient", "a") is None
+
+
+def test_counts_add_up(cohort: World) -> None:
+    cohort.demo.update(patient("a", "female"))
+    cohort.demo.delete("Patient", "b")
+    cohort.demo.update(patient("n", "male"))
+    cohort.poll()
+    answer = cohort.serving.query("patients", where=[Filter("gender", Operator.EQ, "male")])
+    assert answer.counts is not None
+    assert (answer.counts.batch_count, answer.counts.added, answer.counts.removed) == (2, 1, 2)
+    assert answer.row_count == answer.counts.total == 1
+    assert (answer.counts.speed_count, answer.counts.overlap_count) == (3, 2)
+    assert answer.sources == ("batch generation 1", "overlay")
+
+
+def test_an_unchanged_row_is_neither_added_nor_removed(cohort: World) -> None:
+    cohort.demo.update(patient("a", "male", name=[{"given": ["X", "Y"]}], active=True))
+    cohort.poll()
+    counts = cohort.serving.query("patients").counts
+    assert counts is not None
+    assert (counts.added, counts.removed, counts.overlap_count) == (0, 0, 1)
+
+
+def test_point_reads_have_the_resource_as_rest_gives_it(cohort: World) -> None:
+    cohort.demo.update(height("h1", "a", 182, meta={"tag": [{"system": "s", "code": "t"}]}))
+    cohort.demo.delete("Condition", "dm-c")
+    cohort.poll()
+    envelope = cohort.overlay.envelope("Observation", "h1")
+    assert envelope is not None
+    assert set(envelope) == {"resource_type", "resource", "version", "last_updated", "cached_at", "deleted"}
+    assert envelope["resource"]["id"] == "h1"
+    assert envelope["resource"]["meta"]["versionId"] == "2"
+    assert envelope["resource"]["meta"]["tag"] == [{"system": "s", "code": "t"}]
+    gone = cohort.overlay.envelope("Condition", "dm-c")
+    assert gone is not None
+    assert gone["deleted"] is True
+    assert gone["resource"] is None
+
+
+def test_a_changed_definition_keeps_the_old_one_readable_until_it_is_built(cohort: World) -> None:
+    changed = {**PATIENTS, "select": [{"column": [PATIENTS["select"][0]["column"][0]]}]}
+    cohort.use([changed, *DEFINITIONS[1:]])
+    cohort.demo.update(patient("n", "female"))
+    assert cohort.poll().rebuilt == "the views changed"
+    old = cohort.serving.query("patients")
+    assert [column.name for column in old.columns] == ["id", "gender", "birth_date", "family"]
+    assert old.row_count == 4
+    generation = cohort.refresh()
+    made = {name: view.made for name, view in generation.views.items()}
+    assert made == {"patients": "full", "given_names": "incremental", "conditions": "incremental", "heights": "incremental"}
+    new = cohort.serving.query("patients")
+    assert [column.name for column in new.columns] == ["id"]
+    assert new.row_count == 4
+    cohort.demo.update(patient("m"))
+    cohort.poll()
+    assert cohort.serving.query("patients").row_count == 5
+    assert "overlay" in cohort.serving.query("patients").sources
+
+
+def test_a_new_view_is_refused_until_it_is_built_and_a_removed_one_is_retired(cohort: World) -> None:
+    cohort.use([PATIENTS])
+    cohort.refresh()
+    with pytest.raises(BadRequestError, match="unknown view conditions"):
+        cohort.serving.query("conditions")
+    cohort.use([PATIENTS, CONDITIONS])
+    with pytest.raises(ViewNotPublishedError):
+        cohort.serving.query("conditions")
+    assert cohort.serving.query("conditions", mode="source").row_count == 3
+    cohort.refresh()
+    cohort.poll()
+    assert cohort.serving.query("conditions").row_count == 3
+
+
+def test_tags_come_and_go_without_a_stamp_and_are_seen(cohort: World) -> None:
+    def profiles() -> list[list[str]]:
+        return cohort.serving.query("heights").frame["profile"].tolist()
+
+    profile = {"profile": ["http://example.org/p"]}
+    cohort.demo.meta_add("Observation", "h1", profile)
+    cohort.poll()
+    assert profiles() == [["http://example.org/p"]]
+    cohort.demo.meta_delete("Observation", "h1", profile)
+    cohort.poll()
+    assert profiles() == [[]]
+    cohort.demo.meta_add("Observation", "h1", profile)
+    cohort.refresh()
+    cohort.demo.meta_delete("Observation", "h1", profile)
+    generation = cohort.refresh()
+    assert (generation.changes, generation.repaired) == (1, 1)
+    assert profiles() == [[]]
+
+
+def test_an_expunged_resource_is_gone_from_the_next_answer(cohort: World) -> None:
+    cohort.demo.update(patient("n", "male"))
+    cohort.demo.update(condition("dm-n", "n"))
+    cohort.poll()
+    for kind, logical_id in [("Condition", "dm-b"), ("Condition", "dm-n"), ("Patient", "b"), ("Patient", "n")]:
+        cohort.demo.delete(kind, logical_id)
+        cohort.demo.expunge(kind, logical_id)
+    cohort.poll()
+    cohort.assert_exact()
+    assert cohort.cohort() == {"a"}
+
+
+def test_a_deleted_resource_expunged_between_two_nights_is_repaired(cohort: World) -> None:
+    with cohort.demo.open_transaction() as transaction:
+        transaction.delete("Patient", "b")
+        transaction.expunge("Patient", "b")
+    generation = cohort.refresh()
+    assert generation.repaired == 1
+    assert cohort.cohort("batch") == {"a"}
+    cohort.assert_exact()
+
+
+def test_limit_comes_after_the_merge_and_columns_in_the_order_asked(cohort: World) -> None:
+    answer = cohort.serving.query("patients", columns=["gender", "id"], limit=2)
+    assert list(answer.frame.columns) == ["gender", "id"]
+    assert (len(answer.frame), answer.row_count) == (2, 3)
+
+
+def test_sql_over_merged_views_with_parameters_and_comparison(cohort: World) -> None:
+    cohort.demo.delete("Condition", "dm-a")
+    cohort.poll()
+    answer = cohort.serving.select(
+        "WITH d AS (SELECT patient_id FROM conditions WHERE code = :code) "
+        "SELECT p.id FROM patients p JOIN d ON d.patient_id = p.id WHERE p.gender = :gender ORDER BY 1;",
+        {"code": "44054006", "gender": "male"},
+        compare=True,
+    )
+    assert answer.frame["id"].tolist() == ["b"]
+    assert answer.counts is not None
+    assert (answer.counts.batch_count, answer.counts.added, answer.counts.removed) == (2, 0, 1)
+
+
+@pytest.mark.parametrize("mode", ["live", "batch", "source"])
+def test_decimals_keep_every_digit_on_both_layers(make_world: Callable[..., World], mode: str) -> None:
+    world = make_world()
+    world.use([HEIGHTS])
+    raw = '{"resourceType":"Observation","status":"final","valueQuantity":{"value":%s}}'
+    digits = ["1.10", "123456789012345678901234567890.123456789", "0.000000000000000001"]
+    world.demo.update(height("first", "a"))
+    world.refresh()
+    for index, text in enumerate(digits):
+        world.demo.write_raw("Observation", f"o{index}", raw % text)
+    if mode == "batch":
+        world.refresh()
+    world.poll()
+    values = {format(value, "f") for value in world.serving.query("heights", mode=mode).frame["value"]}
+    assert values == {*digits, "170"}

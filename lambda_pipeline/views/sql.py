@@ -30,7 +30,8 @@ class Place:
         path: jsonpath below it, without the leading `$`.
         keys: the same as keys, where every step is a member that FHIR allows once; else None.
         ends_in_member: whether the last step is a member.
-        is_column: whether `base` is a plain column, so that naming it twice costs nothing.
+        is_column: whether `base` is a plain column, which is never NULL where it is read.
+        is_cheap: whether naming `base` twice costs little.
     """
 
     base: str
@@ -38,6 +39,7 @@ class Place:
     keys: tuple[str, ...] | None = ()
     ends_in_member: bool = False
     is_column: bool = False
+    is_cheap: bool = False
 
     @property
     def jsonpath(self) -> str:
@@ -92,7 +94,7 @@ class Lowering:
     def __init__(self, resource_type: str) -> None:
         self.resource_type = resource_type
         self.complete_body = False
-        self._places: dict[str, Place] = {"resource": Place("s.j", is_column=True)}
+        self._places: dict[str, Place] = {"resource": Place("s.j", is_column=True, is_cheap=True)}
         self._row_index = "0"
         self._aliases = 0
 
@@ -103,7 +105,7 @@ class Lowering:
 
     def bind(self, focus: tree.Focus, column: str) -> None:
         """Say which jsonb column holds the elements of a focus."""
-        self._places[focus.name] = Place(column, is_column=True)
+        self._places[focus.name] = Place(column, is_column=True, is_cheap=True)
 
     def set_row_index(self, row_index: str) -> str:
         """Say what `%rowIndex` is from now on.
@@ -130,7 +132,7 @@ class Lowering:
                 return self._filtered(node)
             case tree.At(target, None):
                 place = self.place(target)
-                return Place(f"jsonb_path_query_first({place.base}, {place.jsonpath})")
+                return Place(f"jsonb_path_query_first({place.base}, {place.jsonpath})", is_cheap=place.is_cheap)
             case tree.At(target, index) if index is not None:
                 return self._at(self.place(target), index)
             case tree.ReferenceKey(many=True) | tree.Boundary(many=True):
@@ -280,7 +282,7 @@ class Lowering:
         self._note_whole(node)
         place = self.place(node)
         one = self._one(place)
-        if place.keys and place.is_column:
+        if place.keys and place.is_cheap:
             array = failure(f"jsonb_typeof({one}) || ' instead of one element'", "jsonb")
             return f"CASE WHEN jsonb_typeof({one}) = 'array' THEN {array} ELSE {one} END"
         return one
@@ -290,19 +292,19 @@ class Lowering:
         if not isinstance(node, tree.Path):
             return self._computed_text(node)
         place = self.place(node)
-        plain = self.written(node)
-        if place.keys and place.is_column:
+        written = self.written(node)
+        if place.keys and place.is_cheap:
             one = self._one(place)
             array = failure(f"jsonb_typeof({one}) || ' instead of one value'")
-            return f"CASE WHEN jsonb_typeof({one}) = 'array' THEN {array} ELSE {plain} END"
-        return plain
+            return f"CASE WHEN {written} ^@ '[' AND jsonb_typeof({one}) = 'array' THEN {array} ELSE {written} END"
+        return written
 
     def written(self, node: tree.Node) -> str:
         """The single value as it is written, for casts that fail by themselves on anything but one value."""
         if not isinstance(node, tree.Path):
             return self._computed_text(node)
         place = self.place(node)
-        if place.keys and place.is_column:
+        if place.keys and place.is_cheap:
             return _operator(place, text=True)
         return f"{self._one(place)} #>> '{{}}'"
 
@@ -349,7 +351,7 @@ class Lowering:
     def _one(self, place: Place) -> str:
         if not place.path:
             return place.base
-        if place.keys and place.is_column:
+        if place.keys and place.is_cheap:
             return _operator(place, text=False)
         return f"(SELECT jsonb_path_query({place.base}, {place.jsonpath}))"
 
@@ -370,7 +372,7 @@ class Lowering:
                 )
             case tree.ReferenceKey(target, resource, many) if not many:
                 reference = self.written(tree.Member(target, "reference", "string", many=False, repeats=False))
-                if self.place(target).is_column:
+                if self.place(target).is_cheap:
                     return reference_key(f"({reference})", resource)
                 return f"(SELECT {reference_key('b.t', resource)} FROM (SELECT {reference} OFFSET 0) b(t))"
             case tree.Boundary(target, _, kind, many) if not many and kind != "decimal":
@@ -430,17 +432,15 @@ def reference_key(text: str, resource: str | None) -> str:
     `Patient/1/_history/2` has the key `1`. Without a type any name that begins with a capital is taken for one.
     """
     if resource is None:
-        is_relative = f"left({text}, 1) COLLATE \"C\" BETWEEN 'A' AND 'Z'"
+        is_relative = f"left({text}, 1) COLLATE \"C\" BETWEEN 'A' AND 'Z' AND strpos({text}, '?') = 0"
     else:
-        is_relative = f"split_part({text}, '/', 1) = {quoted(resource)}"
+        is_relative = f"{text} ^@ {quoted(resource + '/')}"
     return (
-        f"CASE WHEN {is_relative} AND split_part({text}, '/', 3) IN ('', '_history') AND strpos({text}, '?') = 0"
+        f"CASE WHEN {is_relative} AND split_part({text}, '/', 3) IN ('', '_history')"
         f" THEN nullif(split_part({text}, '/', 2), '') END"
     )
 
 
 def _operator(place: Place, *, text: bool) -> str:
-    keys = place.keys or ()
-    if len(keys) == 1:
-        return f"{place.base} {'->>' if text else '->'} {quoted(keys[0])}"
-    return f"{place.base} {'#>>' if text else '#>'} '{{{','.join(keys)}}}'"
+    *inner, last = place.keys or ("",)
+    return "".join([place.base, *(f" -> {quoted(key)}" for key in inner), f" {'->>' if text else '->'} {quoted(last)}"])

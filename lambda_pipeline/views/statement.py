@@ -123,23 +123,24 @@ class Statement:
 
     def _for_each(self, select: Select, path: Text, scope: Scope) -> Part:
         node = self._iterated(path, scope)
-        source, inner = self._iteration(node, scope)
+        inner = self._inside(node)
         content = self._content(select, inner)
-        return Part((f" CROSS JOIN LATERAL {source}", *content.sources), content.outputs)
+        source = self._source(node, scope, inner, content)
+        join = f" CROSS JOIN LATERAL {source}" if node.many else f"  JOIN LATERAL {source} ON {inner.focus.name}.v IS NOT NULL"
+        return Part((join, *content.sources), content.outputs)
 
     def _for_each_or_null(self, select: Select, path: Text, scope: Scope) -> Part:
         node = self._iterated(path, scope)
-        source, inner = self._iteration(node, scope)
+        inner = self._inside(node)
         content = self._content(select, inner)
-        alias = inner.focus.name
+        source = self._source(node, scope, inner, content)
         if not content.sources:
-            return Part(
-                (f"  LEFT JOIN LATERAL {source} ON true",),
-                tuple(_or_null(output, f"{alias}.o IS NULL") for output in content.outputs),
-            )
-        found = _subselect((f" CROSS JOIN LATERAL {source}", *content.sources), content.outputs)
+            join = f"  LEFT JOIN LATERAL {source} ON true" if node.many else f" CROSS JOIN LATERAL {source}"
+            return Part((join,), tuple(_or_null(output, f"{inner.focus.name}.v IS NULL") for output in content.outputs))
+        join = f" CROSS JOIN LATERAL {source}" if node.many else f"  JOIN LATERAL {source} ON {inner.focus.name}.v IS NOT NULL"
+        found = _subselect((join, *content.sources), content.outputs)
         nothing = ", ".join(f"{output.null_row} AS {identifier(output.column.name)}" for output in content.outputs)
-        exists = self._lowered(scope, lambda: self.lowering.exists(node)) or "true"
+        exists = self._lowered(scope, lambda: self.lowering.exists(node))
         return self._derived((found, f"SELECT {nothing} WHERE NOT {exists}"), content.outputs)
 
     def _union(self, select: Select, scope: Scope) -> Part:
@@ -183,15 +184,22 @@ class Statement:
         content = self._content(select, inner)
         return Part((source, *content.sources), content.outputs)
 
-    def _iteration(self, node: tree.Node, scope: Scope) -> tuple[str, Scope]:
-        """A row source over the elements of a path, and the scope inside it."""
-        before = self.lowering.set_row_index(scope.row_index)
-        rows = self.lowering.rows(node)
-        self.lowering.set_row_index(before)
+    def _inside(self, node: tree.Node) -> Scope:
+        """What the selects inside an iteration over a path see."""
         alias = self.lowering.new_alias("f")
         focus = tree.Focus(alias, node.type)
         self.lowering.bind(focus, f"{alias}.v")
-        return f"{rows} WITH ORDINALITY {alias}(v, o)", Scope(focus, f"({alias}.o - 1)::integer")
+        return Scope(focus, f"({alias}.o - 1)::integer" if node.many else "0")
+
+    def _source(self, node: tree.Node, scope: Scope, inner: Scope, content: Part) -> str:
+        """The row source of an iteration: one row per element; for a single element one row, whose `v` is NULL if empty."""
+        alias = inner.focus.name
+        if not node.many:
+            one = self._lowered(scope, lambda: self.lowering.json(node))
+            return f"(SELECT {one} OFFSET 0) {alias}(v)"
+        rows = self._lowered(scope, lambda: self.lowering.rows(node))
+        counted = any(inner.row_index in text for text in (*content.sources, *(o.sql for o in content.outputs)))
+        return f"{rows} WITH ORDINALITY {alias}(v, o)" if counted else f"{rows} {alias}(v)"
 
     def _iterated(self, path: Text, scope: Scope) -> tree.Node:
         def analyze(expression: fhirpath.Expression) -> tree.Node:

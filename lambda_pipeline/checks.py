@@ -1,0 +1,117 @@
+"""Asset checks: what a person should look at although nothing failed. All of them only warn.
+
+What must hold before readers get a generation is decided inside the refresh, not here: a check runs after the fact.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from lambda_pipeline.batch.generation import PublishedView
+from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.settings import Settings
+from lambda_pipeline.tick import Tick
+
+ROWS_PLAUSIBLE = "rows_plausible"
+QUARANTINE_EMPTY = "quarantine_empty"
+COVERAGE = "coverage"
+LAG = "lag"
+REDIS_POLICY = "redis_policy"
+
+LEAST_SHARE_OF_ROWS = 0.5
+"""Fewer rows than this share of the last generation's are worth a look."""
+
+TICK_CYCLE_S = 5.0
+"""Dagster looks for due sensors this often."""
+
+_WARN = dg.AssetCheckSeverity.WARN
+
+
+def batch_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks of one batch view."""
+    return [
+        dg.AssetCheckSpec(
+            ROWS_PLAUSIBLE, asset=key, description="Has rows if there are resources, and not suddenly far fewer."
+        ),
+        dg.AssetCheckSpec(QUARANTINE_EMPTY, asset=key, description="Every resource of its type can be read."),
+    ]
+
+
+def check_batch_view(key: dg.AssetKey, view: PublishedView, before: PublishedView | None) -> list[dg.AssetCheckResult]:
+    """Their results for what a generation holds.
+
+    Args:
+        key: of the asset.
+        view: as published.
+        before: as the generation before held it, if it did.
+    """
+    previous = before.row_count if before else 0
+    plausible = view.row_count >= previous * LEAST_SHARE_OF_ROWS and bool(view.row_count or not view.resources)
+    return [
+        dg.AssetCheckResult(
+            check_name=ROWS_PLAUSIBLE,
+            asset_key=key,
+            passed=plausible,
+            severity=_WARN,
+            metadata={"rows": view.row_count, "rows_before": previous, "resources": view.resources},
+        ),
+        dg.AssetCheckResult(
+            check_name=QUARANTINE_EMPTY,
+            asset_key=key,
+            passed=not view.quarantined,
+            severity=_WARN,
+            metadata={"quarantined": view.quarantined, "where": "table sqlonfhir.quarantine"},
+        ),
+    ]
+
+
+def speed_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks of the speed layer."""
+    return [
+        dg.AssetCheckSpec(
+            COVERAGE, asset=key, description="The overlay holds every change since the published generation."
+        ),
+        dg.AssetCheckSpec(LAG, asset=key, description="The overlay follows HAPI within seconds."),
+        dg.AssetCheckSpec(REDIS_POLICY, asset=key, description="Redis refuses writes when full; it evicts nothing."),
+    ]
+
+
+def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> list[dg.AssetCheckEvaluation]:
+    """Their evaluations for what a tick did, to be reported without a run."""
+    limit = lag_limit_s(deployment.settings)
+    policy = eviction_policy(deployment)
+    return [
+        _evaluation(key, COVERAGE, passed=not tick.refresh_needed, metadata={"gap": tick.refresh_needed or "none"}),
+        _evaluation(key, LAG, passed=tick.lag_s <= limit, metadata={"lag_s": round(tick.lag_s, 3), "limit_s": limit}),
+        _evaluation(key, REDIS_POLICY, passed=policy == "noeviction", metadata={"maxmemory_policy": policy}),
+    ]
+
+
+def results(evaluations: Sequence[dg.AssetCheckEvaluation]) -> list[dg.AssetCheckResult]:
+    """The same, for the result of a run."""
+    return [
+        dg.AssetCheckResult(
+            check_name=each.check_name,
+            asset_key=each.asset_key,
+            passed=each.passed,
+            severity=each.severity,
+            metadata=dict(each.metadata),
+        )
+        for each in evaluations
+    ]
+
+
+def lag_limit_s(settings: Settings) -> float:
+    """How far the overlay may fall behind: three cycles of the sensor, or of a slower poll."""
+    return 3 * max(TICK_CYCLE_S, settings.poll_interval_s)
+
+
+def eviction_policy(deployment: Deployment) -> str:
+    """Redis's `maxmemory-policy`, from INFO: hosted servers forbid CONFIG."""
+    return str(deployment.overlay.client.info("memory").get("maxmemory_policy", "unknown"))
+
+
+def _evaluation(
+    key: dg.AssetKey, name: str, *, passed: bool, metadata: dict[str, str | float]
+) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(asset_key=key, check_name=name, passed=passed, severity=_WARN, metadata={**metadata})

@@ -1,0 +1,32 @@
+"""Everything Dagster is told, in one place. Reads settings and view definitions; asks no server."""
+
+import dagster as dg
+
+from lambda_pipeline.assets import pipeline_assets
+from lambda_pipeline.jobs import nightly_refresh, query_jobs
+from lambda_pipeline.resources import DeploymentResource, ServingResource, deployed_views
+from lambda_pipeline.schedules import nightly_schedule
+from lambda_pipeline.sensors import capture_sensor
+from lambda_pipeline.settings import Settings, load_settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The definitions of one deployment.
+
+    Raises:
+        ViewDefinitionError: a view definition is malformed or not supported; lists every problem.
+        ConfigurationError: there is no view definition.
+    """
+    views = deployed_views(settings.view_definitions)
+    return dg.Definitions(
+        assets=pipeline_assets(views, settings),
+        jobs=[nightly_refresh, *query_jobs(views)],
+        schedules=[nightly_schedule(settings)],
+        sensors=[capture_sensor(settings)] if settings.speed_layer else [],
+        resources={"deployment": DeploymentResource(), "serving": ServingResource()},
+        # A process per step would cost seconds each, and parallel work happens inside PostgreSQL.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(load_settings())

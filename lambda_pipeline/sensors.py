@@ -1,0 +1,102 @@
+"""Sensors: capture of what changes in HAPI, without a run. Dagster's record of it is a report; Redis has the truth."""
+
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+
+from lambda_pipeline import checks, metadata
+from lambda_pipeline.assets import SPEED_LAYER
+from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.jobs import nightly_refresh
+from lambda_pipeline.resources import DeploymentResource
+from lambda_pipeline.settings import Settings
+from lambda_pipeline.tick import Tick, run_tick
+
+REQUEST_AGAIN_S = 600
+"""A refresh that was asked for and failed is asked for again after so many seconds."""
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def capture_sensor(settings: Settings) -> dg.SensorDefinition:
+    """`capture_changes`: several polls a tick, each visible at once. Dagster keys its state by this name."""
+
+    @dg.sensor(
+        name="capture_changes",
+        job=nightly_refresh,
+        # 1 gives a tick at every turn of the daemon's loop; 5 would miss every other one.
+        minimum_interval_seconds=max(1, int(settings.poll_interval_s))
+        if settings.poll_interval_s > checks.TICK_CYCLE_S
+        else 1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Polls HAPI and publishes what changed in the overlay. Asks for a refresh when it cannot go on.",
+    )
+    def capture_changes(context: dg.SensorEvaluationContext, deployment: DeploymentResource) -> dg.SensorResult:
+        layers = deployment.get()
+        tick = run_tick(layers.capture, settings)
+        events = _report(tick, layers) if tick.changed or _due(context.instance, settings) else []
+        requests = _refresh_request(context.instance, tick, layers)
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else _said(tick),
+            cursor=tick.frontier.isoformat() if tick.frontier else context.cursor,
+            asset_events=events,
+        )
+
+    return capture_changes
+
+
+def _interval_s(settings: Settings) -> int:
+    """1 gives a tick at every turn of the daemon's loop, where 5 would miss every other one."""
+    return int(settings.poll_interval_s) if settings.poll_interval_s > checks.TICK_CYCLE_S else 1
+
+
+def _report(
+    tick: Tick, layers: Deployment
+) -> list[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation]:
+    return [
+        dg.AssetMaterialization(SPEED_LAYER, metadata=metadata.of_tick(tick, layers)),
+        *checks.check_speed_layer(SPEED_LAYER, tick, layers),
+    ]
+
+
+def _due(instance: dg.DagsterInstance, settings: Settings) -> bool:
+    """Whether nothing was reported for so long that somebody might ask whether capture still goes on."""
+    last = instance.get_latest_materialization_event(SPEED_LAYER)
+    return last is None or time.time() - last.timestamp >= settings.report_interval_s
+
+
+def _refresh_request(instance: dg.DagsterInstance, tick: Tick, layers: Deployment) -> Sequence[dg.RunRequest]:
+    if not tick.refresh_needed:
+        return []
+    unfinished = dg.RunsFilter(job_name=nightly_refresh.name, statuses=_UNFINISHED)
+    if instance.get_runs(unfinished, limit=1):
+        return []
+    generation = layers.serving.generation()
+    number = generation.number if generation else 0
+    return [
+        dg.RunRequest(
+            run_key=f"after-generation-{number}-{int(time.time() // REQUEST_AGAIN_S)}",
+            tags={"lambda_pipeline/asked_by": "capture_changes"},
+        )
+    ]
+
+
+def _said(tick: Tick) -> str:
+    """One line for the tick's page: what was done, since a tick without a run is called skipped."""
+    polls = f"{len(tick.polls)} poll{'s' if len(tick.polls) != 1 else ''}"
+    if tick.refresh_needed:
+        return f"{polls}: {tick.refresh_needed}; a refresh is under way or was asked for"
+    parts = [f"{polls}: captured {tick.count} changes"]
+    parts += [f"{tick.deleted} of them deletes"] if tick.deleted else []
+    parts += [f"pruned {tick.pruned} entries"] if tick.pruned else []
+    parts += [f"overlay made anew ({tick.rebuilt})"] if tick.rebuilt else []
+    frontier = f"; complete up to {tick.frontier.isoformat(timespec='milliseconds')}" if tick.frontier else ""
+    return ", ".join(parts) + frontier

@@ -61,7 +61,7 @@ def populate(demo: DemoHapi, *, patients: int = 1_000, seed: int = SEED, progres
     """
     demo.install()
     with demo.database.connect() as connection:
-        if connection.execute("SELECT FROM hfj_resource LIMIT 1").fetchone():
+        if connection.execute("SELECT FROM hfj_resource LIMIT 1").fetchone() is not None:
             raise ConfigurationError("the demo source is not empty", hint="start from an empty database")
     count = demo.load(generate(patients, seed), progress=progress)
     men = patients_with_diabetes(demo, gender="male")

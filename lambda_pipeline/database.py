@@ -129,3 +129,4 @@ def _prepare(connection: Any, _record: object) -> None:
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.execute("SET datestyle = 'ISO, YMD'")
         cursor.execute("SET extra_float_digits = 1")
+        cursor.execute("SET standard_conforming_strings = on")

@@ -1,6 +1,7 @@
 """The comparison of all keys: what a generation was made from, against what HAPI holds now."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -25,7 +26,8 @@ def compare_keys(connection: Connection, tables: HapiTables, types: Collection[s
     """
     now = inventory(tables, types)
     query = sql.SQL(_COMPARISON).format(inventory=now.query)
-    rows = connection.execute(query, dict(now.parameters))
+    with _hash_joins(connection):
+        rows = connection.execute(query, dict(now.parameters)).fetchall()
     return [
         ChangedResource(ResourceKey(partition, kind, logical_id), res_id)
         for kind, partition, logical_id, res_id in rows
@@ -38,7 +40,8 @@ def replace_keys(connection: Connection, tables: HapiTables, types: Collection[s
     connection.execute(
         "DELETE FROM sqlonfhir.resource_key WHERE resource_type = ANY (%(types)s)", {"types": sorted(types)}
     )
-    connection.execute(sql.SQL(_TAKE_DOWN).format(inventory=now.query), dict(now.parameters))
+    with _hash_joins(connection):
+        connection.execute(sql.SQL(_TAKE_DOWN).format(inventory=now.query), dict(now.parameters))
 
 
 def update_keys(connection: Connection, tables: HapiTables, changed: Mapping[str, Sequence[ChangedResource]]) -> None:
@@ -54,7 +57,16 @@ def update_keys(connection: Connection, tables: HapiTables, changed: Mapping[str
     )
     living = [resource.res_id for resource in resources if resource.res_id is not None]
     now = inventory(tables, changed.keys(), living)
-    connection.execute(sql.SQL(_TAKE_DOWN).format(inventory=now.query), dict(now.parameters))
+    with _hash_joins(connection):
+        connection.execute(sql.SQL(_TAKE_DOWN).format(inventory=now.query), dict(now.parameters))
+
+
+@contextmanager
+def _hash_joins(connection: Connection) -> Iterator[None]:
+    """No nested loops: after a bulk load there are no statistics yet, and all keys against all keys is quadratic."""
+    connection.execute("SET LOCAL enable_nestloop = off")
+    yield
+    connection.execute("SET LOCAL enable_nestloop = on")
 
 
 _COMPARISON = """

@@ -231,6 +231,8 @@ class HapiTables:
             *(["f.forced_id"] if self.schema.forced_ids else []),
             *(["r.res_id::text"] if self.schema.unfilled_fhir_id else []),
         ]
+        if len(candidates) == 1:
+            return sql.SQL("{}::text").format(sql.SQL(candidates[0]))
         return sql.SQL("coalesce({})::text").format(sql.SQL(", ".join(candidates)))
 
     @property

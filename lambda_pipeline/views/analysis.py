@@ -61,7 +61,7 @@ class Analysis:
         self._items += 1
         return tree.Focus(f"item{self._items}", type_name)
 
-    def node(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:  # noqa: PLR0911 (one per class)
+    def node(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:  # noqa: C901, PLR0911 (one case per class)
         """The typed tree of a part, with `$this` being `focus`."""
         match expression:
             case fhirpath.Literal(_, kind, value):
@@ -186,6 +186,8 @@ class Analysis:
 
     @staticmethod
     def _refuse_name(type_name: str, name: str, position: int) -> NoReturn:
+        if type_name in definitions.ABSTRACT_RESOURCES:
+            raise UnknownElementError(f"not every resource has {name!r}", position, f"write ofType(...).{name}")
         hint = definitions.narrowing(type_name, name)
         hint = hint or definitions.suggestion(name, set(definitions.elements(type_name)))
         raise UnknownElementError(f"{type_name} has no element {name!r}", position, hint)
@@ -233,7 +235,9 @@ class Analysis:
         if isinstance(operand, tree.Nothing):
             return operand
         if operand.type not in definitions.NUMBER_TYPES:
-            raise FhirPathError(f"{expression.operator} takes a number, not {self.article(operand)}", expression.position)
+            raise FhirPathError(
+                f"{expression.operator} takes a number, not {self.article(operand)}", expression.position
+            )
         if expression.operator == "+":
             return operand
         if isinstance(operand, tree.Constant) and isinstance(operand.value, Decimal):

@@ -1,4 +1,4 @@
-"""Types of columns: from the FHIR type, or from the tag `ansi/type`; and how an expression becomes a value of that type.
+"""Types of columns: from the FHIR type, or from the tag `ansi/type`; and how an expression becomes a value of one.
 
 | FHIR type of the column | PostgreSQL |
 |---|---|
@@ -11,9 +11,11 @@
 | other primitive types | text in FHIR's own notation, partial dates included |
 | complex types, and every column with `collection` | jsonb |
 """
+# ruff: noqa: S608 (writing SQL is the purpose)
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from lambda_pipeline.views import definitions, tree
 from lambda_pipeline.views.sql import Lowering, failure
@@ -44,7 +46,6 @@ ANSI_TYPES = {
 SIZED = re.compile(r"(?P<name>[A-Z ]+?)\s*\(\s*(?P<first>\d+)\s*(?:,\s*(?P<second>\d+)\s*)?\)")
 
 INTEGERS = ("smallint", "integer", "bigint")
-DATE_SOURCES = definitions.DATE_TYPES
 
 
 class ColumnTypeError(Exception):
@@ -53,12 +54,14 @@ class ColumnTypeError(Exception):
     Args:
         reason: what is wrong.
         hint: what to write instead; may be empty.
+        about: which part of the column is to blame: `path`, `type` or `tag`.
     """
 
-    def __init__(self, reason: str, hint: str = "") -> None:
+    def __init__(self, reason: str, hint: str = "", *, about: Literal["path", "type", "tag"] = "path") -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+        self.about = about
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def fhir_type(name: str) -> str:
     for prefix in TYPE_PREFIXES:
         short = short.removeprefix(prefix)
     short = SYSTEM_TYPES.get(short, short)
-    if short == "integer64" or definitions.is_type(short) or "." in short and definitions.elements(short):
+    if short == "integer64" or definitions.is_type(short) or ("." in short and definitions.elements(short)):
         return short
     raise ColumnTypeError(f"FHIR R4 has no type {name!r}", definitions.suggestion(short, definitions.type_names()))
 
@@ -104,7 +107,7 @@ def ansi_type(name: str) -> Target:
     if family is None:
         approximate = bare in ("REAL", "FLOAT", "DOUBLE PRECISION")
         hint = "floats lose digits: write DECIMAL" if approximate else f"one of {', '.join(ANSI_TYPES)}"
-        raise ColumnTypeError(f"{ANSI_TAG} {name!r} is not supported", hint)
+        raise ColumnTypeError(f"{ANSI_TAG} {name!r} is not supported", hint, about="tag")
     if not sized:
         return Target(family, family)
     first, second = int(sized["first"]), sized["second"]
@@ -114,7 +117,7 @@ def ansi_type(name: str) -> Target:
         return Target(f"varchar({first})", family, limit=first)
     if family in ("timestamp", "timestamptz", "time") and second is None and first <= 6:
         return Target(f"{family}({first})", family)
-    raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} cannot have")
+    raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} cannot have", about="tag")
 
 
 def target(node: tree.Node, *, declared: str | None, ansi: str | None, collection: bool) -> Target:
@@ -135,7 +138,7 @@ def target(node: tree.Node, *, declared: str | None, ansi: str | None, collectio
         _check_declared(node, declared)
     if collection:
         if ansi is not None:
-            raise ColumnTypeError(f"a collection is a JSON array; {ANSI_TAG} cannot change that")
+            raise ColumnTypeError(f"a collection is a JSON array; {ANSI_TAG} cannot change that", about="tag")
         return Target("jsonb", "jsonb")
     if ansi is not None:
         wanted = ansi_type(ansi)
@@ -150,7 +153,7 @@ def target(node: tree.Node, *, declared: str | None, ansi: str | None, collectio
     return Target(name, name)
 
 
-def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one per family)
+def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one return per family)
     """The SQL of a column: an expression of exactly the wanted type."""
     if isinstance(node, tree.Nothing):
         return f"NULL::{wanted.type}"
@@ -173,14 +176,14 @@ def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # n
     return f"({lowering.written(node)})::{wanted.type}"
 
 
-def list_expression(lowering: Lowering, node: tree.Node) -> str:
+def list_expression(lowering: Lowering, node: tree.Node, _wanted: Target) -> str:
     """The SQL of a column with `collection`: a jsonb array."""
     return lowering.list(node)
 
 
 def _limited(text: str, wanted: Target) -> str:
     too_long = failure("length(b.t) || ' characters'")
-    return (
+    return (  # a CAST would cut it, silently
         f"(SELECT CASE WHEN length(b.t) > {wanted.limit} THEN {too_long} ELSE b.t END"
         f" FROM (SELECT {text} OFFSET 0) b(t))::{wanted.type}"
     )
@@ -203,7 +206,9 @@ def _check_declared(node: tree.Node, declared: str) -> None:
     else:
         fits = declared in text
     if not fits:
-        raise ColumnTypeError(f"declared as {declared}, but the path gives {source}", f"declare it as {source}")
+        raise ColumnTypeError(
+            f"declared as {declared}, but the path gives {source}", f"declare it as {source}", about="type"
+        )
 
 
 def _check_ansi(node: tree.Node, wanted: Target, ansi: str) -> None:
@@ -225,4 +230,4 @@ def _check_ansi(node: tree.Node, wanted: Target, ansi: str) -> None:
         case _:
             fits = source in definitions.NUMBER_TYPES
     if not fits:
-        raise ColumnTypeError(f"the path gives {source}, which cannot become {ansi}")
+        raise ColumnTypeError(f"the path gives {source}, which cannot become {ansi}", about="tag")

@@ -102,7 +102,7 @@ def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
     return view, repeated + problems
 
 
-def _compile(definition: Any, file: str) -> tuple[View | None, list[Problem]]:  # noqa: ANN401 (whatever JSON holds)
+def _compile(definition: Any, file: str) -> tuple[View | None, list[Problem]]:
     label = file or (str(definition.get("name") or "view") if isinstance(definition, Mapping) else "view")
     reader = Reader(label)
     model = reader.view(definition)
@@ -119,10 +119,10 @@ def _compile(definition: Any, file: str) -> tuple[View | None, list[Problem]]:  
     problems = reader.problems + statement.problems
     if problems:
         return None, problems
-    complete_body = statement.lowering.complete_body
+    complete = statement.lowering.complete_body
     view = View(
-        name=model.name, resource=model.resource, columns=columns, digest=_digest(text, columns, complete=complete_body),
-        statement=text, complete_body=complete_body, file=file, description=model.description, definition=definition,
+        name=model.name, resource=model.resource, columns=columns, digest=_digest(text, columns, complete=complete),
+        statement=text, complete_body=complete, file=file, description=model.description, definition=definition,
     )  # fmt: skip
     return view, []
 

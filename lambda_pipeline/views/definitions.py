@@ -1,19 +1,20 @@
 """What FHIR R4 says of its types: which elements they have, of which types, and which may repeat.
 
-The data lies in `r4/elements.jsonl` (written by `r4/generate.py` from the official StructureDefinitions). It is read once,
-when the first view is compiled; a type's line is only decoded when a view asks for that type.
+The data lies in `r4/elements.jsonl` (written by `r4/generate.py` from the official StructureDefinitions). It is read
+once, when the first view is compiled; a type's line is only decoded when a view asks for that type.
 """
 
 import difflib
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
-TEXT_TYPES = frozenset(
-    "string code id uri url canonical oid uuid markdown base64Binary date dateTime instant time xhtml".split()
-)
+TEXT_TYPES = frozenset((
+    "string", "code", "id", "uri", "url", "canonical", "oid", "uuid", "markdown", "base64Binary", "date",
+    "dateTime", "instant", "time", "xhtml",
+))  # fmt: skip
 NUMBER_TYPES = frozenset(("integer", "positiveInt", "unsignedInt", "integer64", "decimal"))
 DATE_TYPES = frozenset(("date", "dateTime", "instant"))
 PRIMITIVE_TYPES = TEXT_TYPES | NUMBER_TYPES | {"boolean"}
@@ -52,7 +53,7 @@ def _lines() -> dict[str, str]:
     return dict(line.split("\t", 1) for line in text.splitlines())
 
 
-@lru_cache(maxsize=None)
+@cache
 def elements(type_name: str) -> dict[str, Element]:
     """The elements of a type by name; empty for primitive and unknown types."""
     return {

@@ -3,8 +3,8 @@
 Reads the grammar of FHIRPath 2.0 (N1), operators that views do not support included, so that whatever is refused later
 is refused by its name and position and not as a syntax error. Nothing is known of FHIR here.
 
-    name.where(use = 'official').given[0]
-    Index(Member(Call(Member(None, 'name'), 'where', (Binary('=', Member(None, 'use'), Literal('official')),)), 'given'), 0)
+    name.where(use = 'official').given
+    Member(Call(Member(None, 'name'), 'where', (Binary('=', Member(None, 'use'), Literal('official')),)), 'given')
 """
 
 import re
@@ -271,7 +271,7 @@ class _Parser:
             self.expect(")")
         return Call(token.position, target, name, tuple(arguments))
 
-    def term(self) -> Expression:
+    def term(self) -> Expression:  # noqa: PLR0911 (one return per kind of term)
         token = self.token
         if token.kind == "number":
             return self.number()

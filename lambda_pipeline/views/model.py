@@ -1,4 +1,4 @@
-"""ViewDefinition JSON -> a validated model; every problem of the JSON itself is found here, expressions are only carried."""
+"""ViewDefinition JSON -> a validated model. Every problem of the JSON is found here; expressions are only carried."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,12 +16,13 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 MAX_NAME_BYTES = 63
 """PostgreSQL cuts longer identifiers, silently."""
 
-CANONICAL_RESOURCE = frozenset(
-    """resourceType id meta implicitRules language text contained extension url identifier version
-    versionAlgorithmString versionAlgorithmCoding name title status experimental date publisher contact description
-    useContext jurisdiction purpose copyright copyrightLabel approvalDate lastReviewDate effectivePeriod topic author
-    editor reviewer endorser relatedArtifact fhirVersion profile""".split()
-)
+CANONICAL_RESOURCE = frozenset((
+    "resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "extension", "url",
+    "identifier", "version", "versionAlgorithmString", "versionAlgorithmCoding", "name", "title", "status",
+    "experimental", "date", "publisher", "contact", "description", "useContext", "jurisdiction", "purpose",
+    "copyright", "copyrightLabel", "approvalDate", "lastReviewDate", "effectivePeriod", "topic", "author",
+    "editor", "reviewer", "endorser", "relatedArtifact", "fhirVersion", "profile",
+))  # fmt: skip
 VIEW_KEYS = CANONICAL_RESOURCE | {"resource", "select", "where", "constant"}
 ITERATORS = ("forEach", "forEachOrNull", "repeat")
 SELECT_KEYS = frozenset(("id", "extension", "column", "select", "unionAll", *ITERATORS))
@@ -30,11 +31,12 @@ TAG_KEYS = frozenset(("id", "extension", "name", "value"))
 WHERE_KEYS = frozenset(("id", "extension", "path", "description"))
 
 CONSTANT_TYPES = (
-    "base64Binary boolean canonical code date dateTime decimal id instant integer integer64 oid positiveInt string time"
-    " unsignedInt uri url uuid"
-).split()
+    "base64Binary", "boolean", "canonical", "code", "date", "dateTime", "decimal", "id", "instant", "integer",
+    "integer64", "oid", "positiveInt", "string", "time", "unsignedInt", "uri", "url", "uuid",
+)  # fmt: skip
 CONSTANT_KEYS = {definitions.choice_key("value", name): name for name in CONSTANT_TYPES}
 WHOLE_NUMBERS = ("integer", "positiveInt", "unsignedInt", "integer64")
+ANY_TEXT = re.compile(r".*", re.DOTALL)
 FORMATS = {
     "date": re.compile(r"\d{4}(-\d\d(-\d\d)?)?"),
     "dateTime": re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"),
@@ -108,7 +110,7 @@ class Reader:
         """Note a problem."""
         self.problems.append(Problem(self.file, path, reason, hint))
 
-    def view(self, definition: Any) -> ViewModel | None:  # noqa: ANN401 (whatever JSON holds)
+    def view(self, definition: Any) -> ViewModel | None:
         """The model; None if nothing more can be said of it."""
         if not isinstance(definition, Mapping):
             self.problem("$", "a ViewDefinition is a JSON object")
@@ -139,7 +141,7 @@ class Reader:
 
     # ---- parts -------------------------------------------------------------------------------------------------------
 
-    def _select(self, item: Any, path: str) -> Select | None:  # noqa: ANN401
+    def _select(self, item: Any, path: str) -> Select | None:
         if not self._object(item, path, SELECT_KEYS):
             return None
         iterators = [key for key in ITERATORS if key in item]
@@ -161,7 +163,7 @@ class Reader:
             self.problem(path, "a select has column, select or unionAll")
         return select
 
-    def _column(self, item: Any, path: str) -> ColumnModel | None:  # noqa: ANN401
+    def _column(self, item: Any, path: str) -> ColumnModel | None:
         if not self._object(item, path, COLUMN_KEYS):
             return None
         name, expression = self._name(item, path), self._expression(item, path, "path")
@@ -183,7 +185,7 @@ class Reader:
             description=self._optional_text(item, path, "description"),
         )  # fmt: skip
 
-    def _type(self, kind: Any, path: str) -> str | None:  # noqa: ANN401
+    def _type(self, kind: Any, path: str) -> str | None:
         if not isinstance(kind, str):
             self.problem(path, "a type is a string")
             return None
@@ -193,7 +195,7 @@ class Reader:
             self.problem(path, error.reason, error.hint)
             return None
 
-    def _tag(self, item: Any, path: str) -> tuple[str, Text] | None:  # noqa: ANN401
+    def _tag(self, item: Any, path: str) -> tuple[str, Text] | None:
         if not self._object(item, path, TAG_KEYS):
             return None
         name, value = item.get("name"), item.get("value")
@@ -202,13 +204,13 @@ class Reader:
             return None
         return name, Text(value, f"{path}.value")
 
-    def _where(self, item: Any, path: str) -> Text | None:  # noqa: ANN401
+    def _where(self, item: Any, path: str) -> Text | None:
         return self._expression(item, path, "path") if self._object(item, path, WHERE_KEYS) else None
 
-    def _repeat_path(self, item: Any, path: str) -> Text | None:  # noqa: ANN401
+    def _repeat_path(self, item: Any, path: str) -> Text | None:
         return self._text(item, path)
 
-    def _constant(self, item: Any, path: str) -> tuple[str, tree.Constant] | None:  # noqa: ANN401
+    def _constant(self, item: Any, path: str) -> tuple[str, tree.Constant] | None:
         if not self._object(item, path, frozenset(("id", "extension", "name", *CONSTANT_KEYS))):
             return None
         name = self._name(item, path)
@@ -222,19 +224,16 @@ class Reader:
         value = self._constant_value(item[values[0]], kind, f"{path}.{values[0]}")
         return None if value is None or not name else (name, tree.Constant(value, kind))
 
-    def _constant_value(self, value: Any, kind: str, path: str) -> str | bool | Decimal | None:  # noqa: ANN401
-        if kind == "boolean":
-            if isinstance(value, bool):
-                return value
-        elif kind in ("decimal", "integer64", *WHOLE_NUMBERS):
+    def _constant_value(self, value: Any, kind: str, path: str) -> str | bool | Decimal | None:
+        if kind == "boolean" and isinstance(value, bool):
+            return value
+        if kind == "decimal" or kind in WHOLE_NUMBERS:
             number = _number(value, as_text=kind == "integer64")
-            minimum = {"positiveInt": 1, "unsignedInt": 0}.get(kind)
-            if number is not None and (kind == "decimal" or number == number.to_integral_value()):
-                if minimum is None or number >= minimum:
-                    return number
-        elif isinstance(value, str):
-            if kind not in FORMATS or FORMATS[kind].fullmatch(value):
-                return self._text(value, path).value if self._text(value, path) else None
+            if number is not None and number.is_finite() and (kind == "decimal" or _is_whole(number, kind)):
+                return number
+        elif isinstance(value, str) and kind != "boolean" and FORMATS.get(kind, ANY_TEXT).fullmatch(value):
+            text = self._text(value, path)
+            return None if text is None else text.value
         self.problem(path, f"this is no {kind}")
         return None
 
@@ -249,16 +248,17 @@ class Reader:
             return ""
         return resource
 
-    def _fhir_version(self, versions: Any) -> None:  # noqa: ANN401
+    def _fhir_version(self, versions: Any) -> None:
         listed = [versions] if isinstance(versions, str) else versions
         if listed is not None and not (
-            isinstance(listed, list) and any(isinstance(version, str) and version.startswith("4.") for version in listed)
+            isinstance(listed, list)
+            and any(isinstance(version, str) and version.startswith("4.") for version in listed)
         ):
             self.problem("$.fhirVersion", f"views are checked against FHIR R4, not {listed}", "write 4.0.1")
 
     # ---- JSON --------------------------------------------------------------------------------------------------------
 
-    def _object(self, item: Any, path: str, keys: frozenset[str]) -> bool:  # noqa: ANN401
+    def _object(self, item: Any, path: str, keys: frozenset[str]) -> bool:
         if not isinstance(item, Mapping):
             self.problem(path, "expected a JSON object")
             return False
@@ -281,7 +281,7 @@ class Reader:
         read_items = (read(element, f"{path}.{key}[{index}]") for index, element in enumerate(value))
         return tuple(element for element in read_items if element is not None)
 
-    def _text(self, value: Any, path: str) -> Text | None:  # noqa: ANN401
+    def _text(self, value: Any, path: str) -> Text | None:
         if not isinstance(value, str):
             self.problem(path, "expected a string")
         elif "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
@@ -315,7 +315,12 @@ class Reader:
         return value
 
 
-def _number(value: Any, *, as_text: bool) -> Decimal | None:  # noqa: ANN401
+def _is_whole(number: Decimal, kind: str) -> bool:
+    minimum = {"positiveInt": 1, "unsignedInt": 0}.get(kind)
+    return number == number.to_integral_value() and (minimum is None or number >= minimum)
+
+
+def _number(value: Any, *, as_text: bool) -> Decimal | None:
     """A JSON number as Decimal; a float by its shortest text, which is what the file said."""
     if isinstance(value, Decimal):
         return value

@@ -9,8 +9,9 @@ operator, a function or a column needs it; then there is one way for each need:
     one value   base -> 'key' where FHIR allows only one; else (SELECT jsonb_path_query(base, path)), which fails with
                 SQLSTATE 21000 if there are several
 
-Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`, since lax mode leaves the last array whole.
+Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`: lax mode leaves the last array whole.
 """
+# ruff: noqa: S608, C901, PLR0911 (writing SQL is the purpose; one case per kind of node)
 
 import json
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from decimal import Decimal
 
 from lambda_pipeline.views import definitions, temporal, tree
 
+WRITTEN = "q.v #>> '{}'"
 OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
@@ -288,16 +290,13 @@ class Lowering:
         return one
 
     def text(self, node: tree.Node) -> str:
-        """The single value as text, whatever primitive type it has; never the text of an array."""
+        """The single value as text, whatever primitive type it has; never the text of an array or object."""
         if not isinstance(node, tree.Path):
             return self._computed_text(node)
         place = self.place(node)
-        written = self.written(node)
-        if place.keys and place.is_cheap:
-            one = self._one(place)
-            array = failure(f"jsonb_typeof({one}) || ' instead of one value'")
-            return f"CASE WHEN {written} ^@ '[' AND jsonb_typeof({one}) = 'array' THEN {array} ELSE {written} END"
-        return written
+        if not place.is_cheap or place.keys is None:
+            return f"(SELECT {_text_of('q.v', WRITTEN)} FROM (SELECT {self._one(place, bare=True)}) q(v))"
+        return _text_of(self._one(place), self.written(node))
 
     def written(self, node: tree.Node) -> str:
         """The single value as it is written, for casts that fail by themselves on anything but one value."""
@@ -348,12 +347,14 @@ class Lowering:
         """The single number as text that casts to an integer type, or fails to when it has a fraction."""
         return self.written(node) if isinstance(node, tree.Path) else f"trim_scale({self.number(node)})::text"
 
-    def _one(self, place: Place) -> str:
+    def _one(self, place: Place, *, bare: bool = False) -> str:
+        """The single element of a place, strictly; `bare` leaves out the SELECT around a set-returning function."""
         if not place.path:
             return place.base
         if place.keys and place.is_cheap:
             return _operator(place, text=False)
-        return f"(SELECT jsonb_path_query({place.base}, {place.jsonpath}))"
+        query = f"jsonb_path_query({place.base}, {place.jsonpath})"
+        return query if bare else f"(SELECT {query})"
 
     def _computed_text(self, node: tree.Node) -> str:
         match node:
@@ -438,6 +439,18 @@ def reference_key(text: str, resource: str | None) -> str:
     return (
         f"CASE WHEN {is_relative} AND split_part({text}, '/', 3) IN ('', '_history')"
         f" THEN nullif(split_part({text}, '/', 2), '') END"
+    )
+
+
+def _text_of(one: str, written: str) -> str:
+    """A JSON primitive as text; an array or object, which no primitive element of FHIR is, fails.
+
+    91 and 123 are `[` and `{`: looking at the first character costs half of asking every value for its type.
+    """
+    wrong = failure(f"jsonb_typeof({one}) || ' instead of one value'")
+    return (
+        f"CASE WHEN ascii({written}) IN (91, 123) AND jsonb_typeof({one}) IN ('array', 'object')"
+        f" THEN {wrong} ELSE {written} END"
     )
 
 

@@ -1,9 +1,10 @@
 """A validated model -> one SELECT.
 
-A select without iterator adds columns; `forEach` and `repeat` add a LATERAL row source, so that siblings are crossed and
-children repeat their parent's values by themselves. Only `unionAll`, and a `forEachOrNull` with something inside that may
-be empty, need a subquery of their own.
+A select without iterator adds columns; `forEach` and `repeat` add a LATERAL row source, so that siblings are crossed
+and children repeat their parent's values by themselves. Only `unionAll`, and a `forEachOrNull` with something inside
+that may be empty, need a subquery of their own.
 """
+# ruff: noqa: S608 (writing SQL is the purpose)
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -122,23 +123,21 @@ class Statement:
         )
 
     def _for_each(self, select: Select, path: Text, scope: Scope) -> Part:
-        node = self._iterated(path, scope)
+        node = self._path(path, scope) or tree.Nothing()
         inner = self._inside(node)
         content = self._content(select, inner)
         source = self._source(node, scope, inner, content)
-        join = f" CROSS JOIN LATERAL {source}" if node.many else f"  JOIN LATERAL {source} ON {inner.focus.name}.v IS NOT NULL"
-        return Part((join, *content.sources), content.outputs)
+        return Part((_inner_join(source, inner, node), *content.sources), content.outputs)
 
     def _for_each_or_null(self, select: Select, path: Text, scope: Scope) -> Part:
-        node = self._iterated(path, scope)
+        node = self._path(path, scope) or tree.Nothing()
         inner = self._inside(node)
         content = self._content(select, inner)
         source = self._source(node, scope, inner, content)
         if not content.sources:
             join = f"  LEFT JOIN LATERAL {source} ON true" if node.many else f" CROSS JOIN LATERAL {source}"
             return Part((join,), tuple(_or_null(output, f"{inner.focus.name}.v IS NULL") for output in content.outputs))
-        join = f" CROSS JOIN LATERAL {source}" if node.many else f"  JOIN LATERAL {source} ON {inner.focus.name}.v IS NOT NULL"
-        found = _subselect((join, *content.sources), content.outputs)
+        found = _subselect((_inner_join(source, inner, node), *content.sources), content.outputs)
         nothing = ", ".join(f"{output.null_row} AS {identifier(output.column.name)}" for output in content.outputs)
         exists = self._lowered(scope, lambda: self.lowering.exists(node))
         return self._derived((found, f"SELECT {nothing} WHERE NOT {exists}"), content.outputs)
@@ -192,7 +191,7 @@ class Statement:
         return Scope(focus, f"({alias}.o - 1)::integer" if node.many else "0")
 
     def _source(self, node: tree.Node, scope: Scope, inner: Scope, content: Part) -> str:
-        """The row source of an iteration: one row per element; for a single element one row, whose `v` is NULL if empty."""
+        """The row source of an iteration: a row per element; where there can be only one, a row with NULL for none."""
         alias = inner.focus.name
         if not node.many:
             one = self._lowered(scope, lambda: self.lowering.json(node))
@@ -201,19 +200,22 @@ class Statement:
         counted = any(inner.row_index in text for text in (*content.sources, *(o.sql for o in content.outputs)))
         return f"{rows} WITH ORDINALITY {alias}(v, o)" if counted else f"{rows} {alias}(v)"
 
-    def _iterated(self, path: Text, scope: Scope) -> tree.Node:
+    def _path(self, text: Text, scope: Scope) -> tree.Node | None:
+        """The typed tree of an expression that may be of any type but an open choice; None if there is a problem."""
+
         def analyze(expression: fhirpath.Expression) -> tree.Node:
             node = self.analysis.analyze(expression, scope.focus)
             self.analysis.refuse_choice(node)
             return node
 
-        return self._analyzed(path, analyze) or tree.Nothing()
+        return self._analyzed(text, analyze)
 
     def _repeated(self, select: Select, scope: Scope) -> tuple[tree.Focus, tuple[str, ...]]:
         """The focus of the elements that `repeat` reaches, and its steps as jsonpath.
 
-        A step may have a meaning only for some of the elements it is applied to (`answer.item`: not for the resource). One
-        that has a meaning for none is a mistake, unless FHIR R4 has an element of that name elsewhere: it reaches nothing.
+        A step may have a meaning only for some of the elements it is applied to (`answer.item`: not for the resource).
+        One that has a meaning for none is a mistake, unless FHIR R4 has an element of that name elsewhere: it reaches
+        nothing.
         """
         steps: dict[str, str] = {}
         reached: list[str | None] = []
@@ -231,7 +233,8 @@ class Statement:
         types = set(reached)
         if len(types) > 1:
             names = ", ".join(sorted(str(kind) for kind in types))
-            self._problem(f"{select.json_path}.repeat", f"reaches elements of several types ({names})", "one select each")
+            at = f"{select.json_path}.repeat"
+            self._problem(at, f"reaches elements of several types ({names})", "write one select for each")
         return tree.Focus("repeat", next(iter(types), None)), tuple(steps[path.path] for path in select.repeat)
 
     def _step(self, path: Text, kind: str | None) -> tree.Node | None:
@@ -258,26 +261,19 @@ class Statement:
             parsed = fhirpath.parse(path.value)
         except FhirPathError:
             return "$"
-        if isinstance(parsed, fhirpath.Member) and parsed.target is None and definitions.elements_elsewhere(parsed.name):
-            return Place("step").member(parsed.name, repeats=True).elements
+        name = parsed.name if isinstance(parsed, fhirpath.Member) and parsed.target is None else ""
+        if definitions.elements_elsewhere(name):
+            return Place("step").member(name, repeats=True).elements
         self._problem(path.path, f"neither {scope.focus.type} nor an element below it has {path.value!r}")
         return "$"
 
     # ---- columns -----------------------------------------------------------------------------------------------------
 
     def _column(self, model: ColumnModel, scope: Scope) -> Output:
-        def analyze(expression: fhirpath.Expression) -> tuple[tree.Node, columns.Target]:
-            node = self.analysis.analyze(expression, scope.focus)
-            self.analysis.refuse_choice(node)
-            ansi = model.ansi.value if model.ansi else None
-            return node, columns.target(node, declared=model.type, ansi=ansi, collection=model.collection)
-
-        node, target = self._analyzed(model.expression, analyze) or (tree.Nothing(), columns.Target("text", "text"))
-        make = columns.list_expression if model.collection else None
-        sql = self._lowered(
-            scope,
-            lambda: make(self.lowering, node) if make else columns.expression(self.lowering, node, target),
-        ) or "NULL"  # fmt: skip
+        node = self._path(model.expression, scope)
+        target = self._target(model, node) or columns.Target("text", "text")
+        make = columns.list_expression if model.collection else columns.expression
+        sql = self._lowered(scope, lambda: make(self.lowering, node or tree.Nothing(), target))
         column = Column(
             name=model.name, type=target.type, fhir_type=model.type, path=model.expression.value,
             collection=model.collection, indexed=model.indexed, description=model.description,
@@ -286,8 +282,20 @@ class Statement:
         return Output(
             column, sql,
             null_row=f"0::{target.type}" if is_index else f"NULL::{target.type}",
-            strict=not model.collection and _starts_at(node, scope.focus),
+            strict=node is not None and not model.collection and _starts_at(node, scope.focus),
         )  # fmt: skip
+
+    def _target(self, model: ColumnModel, node: tree.Node | None) -> columns.Target | None:
+        if node is None:
+            return None
+        ansi = model.ansi.value if model.ansi else None
+        try:
+            return columns.target(node, declared=model.type, ansi=ansi, collection=model.collection)
+        except columns.ColumnTypeError as error:
+            tag = model.ansi.path if model.ansi else ""
+            where = {"type": f"{model.json_path}.type", "tag": tag}.get(error.about, model.expression.path)
+            self._problem(where, error.reason, error.hint)
+        return None
 
     def _condition(self, where: Text, scope: Scope) -> str:
         node = self._analyzed(where, lambda expression: self.analysis.criteria(expression, scope.focus))
@@ -328,11 +336,10 @@ class Statement:
             return analyze(fhirpath.parse(text.value))
         except FhirPathError as error:
             self._problem(text.path, error.quoting(text.value), error.hint)
-        except columns.ColumnTypeError as error:
-            self._problem(text.path, f"{error.reason}\n    {text.value}", error.hint)
         return None
 
     def _lowered(self, scope: Scope, write: Callable[[], str]) -> str:
+        """Write SQL with the `%rowIndex` of a scope."""
         before = self.lowering.set_row_index(scope.row_index)
         try:
             return write()
@@ -346,6 +353,13 @@ def _subselect(sources: tuple[str, ...], outputs: tuple[Output, ...]) -> str:
     if sources:
         lines += ["  FROM (VALUES (0)) one(row)", *sources]
     return "\n".join(lines)
+
+
+def _inner_join(source: str, inner: Scope, node: tree.Node) -> str:
+    """A row source without its NULL row, which only that of a single element has."""
+    if node.many:
+        return f" CROSS JOIN LATERAL {source}"
+    return f"  JOIN LATERAL {source} ON {inner.focus.name}.v IS NOT NULL"
 
 
 def _or_null(output: Output, is_null_row: str) -> Output:

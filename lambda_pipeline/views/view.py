@@ -74,4 +74,4 @@ class View:
             A statement to be executed with parameters (`%` in its text is doubled), if only an empty mapping.
         """
         before, after = self.statement.replace("%", "%%").split(RELATION_PLACEHOLDER)
-        return sql.Composed([sql.SQL(before), relation, sql.SQL(after)])  # type: ignore[arg-type]
+        return sql.Composed([sql.SQL(before), relation, sql.SQL(after)])

@@ -13,31 +13,31 @@ path (`Patient.contact`), and a content reference is the type it refers to. A pr
 
 import json
 import sys
-import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 FHIR = "{http://hl7.org/fhir}"
 FOLDER = "org/hl7/fhir/r4/model/profile"
 SYSTEM_STRING = "http://hl7.org/fhirpath/System.String"
 
 
-def structure_definitions(jar: Path) -> Iterator[ElementTree.Element]:
+def structure_definitions(jar: Path) -> Iterator[ET.Element]:
     """The StructureDefinitions of all types and resources in the artifact."""
     with zipfile.ZipFile(jar) as archive:
         for name in ("profiles-types.xml", "profiles-resources.xml"):
-            tree = ElementTree.fromstring(archive.read(f"{FOLDER}/{name}"))  # noqa: S314 (an artifact we chose)
+            tree = ET.fromstring(archive.read(f"{FOLDER}/{name}"))  # noqa: S314 (an artifact we chose)
             yield from tree.iter(f"{FHIR}StructureDefinition")
 
 
-def value(element: ElementTree.Element, name: str) -> str:
+def value(element: ET.Element, name: str) -> str:
     """The `value` attribute of a child, or the empty string."""
     child = element.find(f"{FHIR}{name}")
     return "" if child is None else child.get("value", "")
 
 
-def type_names(element: ElementTree.Element, path: str, *, in_resource: bool) -> list[str]:
+def type_names(element: ET.Element, path: str, *, in_resource: bool) -> list[str]:
     """The types of an element: FHIR type names, the path of a backbone element, or what it refers to."""
     reference = value(element, "contentReference")
     if reference:
@@ -51,7 +51,7 @@ def type_names(element: ElementTree.Element, path: str, *, in_resource: bool) ->
     return codes
 
 
-def elements_by_type(definition: ElementTree.Element) -> dict[str, dict[str, str]]:
+def elements_by_type(definition: ET.Element) -> dict[str, dict[str, str]]:
     """Each type that one StructureDefinition defines, with its elements."""
     root = value(definition, "name")
     types: dict[str, dict[str, str]] = {root: {}}

@@ -247,8 +247,8 @@ class Analysis:
     def _binary(self, expression: fhirpath.Binary, focus: tree.Focus) -> tree.Node:
         operator = expression.operator
         if operator in ("and", "or"):
-            left, right = self.boolean(expression.left, focus), self.boolean(expression.right, focus)
-            return tree.Logic(operator, left, right)  # type: ignore[arg-type]
+            operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
+            return tree.Logic(operator, operands)  # type: ignore[arg-type]
         if operator not in COMPARISONS and operator not in ("+", "-", "*", "/"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
@@ -314,13 +314,25 @@ def _literal_hint(left: tree.Node, right: tree.Node) -> str:
     return ""
 
 
+def _chain(expression: fhirpath.Binary) -> list[fhirpath.Expression]:
+    """The operands of `a or b or c ...`, so that a list of some hundred codes is no deep tree."""
+    operands: list[fhirpath.Expression] = []
+    left: fhirpath.Expression = expression
+    while isinstance(left, fhirpath.Binary) and left.operator == expression.operator:
+        operands.append(left.right)
+        left = left.left
+    return [left, *reversed(operands)]
+
+
 def _start(expression: fhirpath.Expression) -> int:
     """Where an expression begins in its text."""
-    match expression:
-        case fhirpath.Binary(left=left):
-            return _start(left)
-        case fhirpath.Member(target=target) | fhirpath.Call(target=target) if target is not None:
-            return _start(target)
-        case fhirpath.Index(target=indexed):
-            return _start(indexed)
-    return expression.position
+    while True:
+        match expression:
+            case fhirpath.Binary(left=inner):
+                expression = inner
+            case fhirpath.Member(target=inner) | fhirpath.Call(target=inner) if inner is not None:
+                expression = inner
+            case fhirpath.Index(target=inner):
+                expression = inner
+            case _:
+                return expression.position

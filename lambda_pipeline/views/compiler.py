@@ -104,6 +104,13 @@ def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
 
 def _compile(definition: Any, file: str) -> tuple[View | None, list[Problem]]:
     label = file or (str(definition.get("name") or "view") if isinstance(definition, Mapping) else "view")
+    try:
+        return _compile_labelled(definition, file, label)
+    except RecursionError:
+        return None, [Problem(label, "$", "is nested too deeply")]
+
+
+def _compile_labelled(definition: Any, file: str, label: str) -> tuple[View | None, list[Problem]]:
     reader = Reader(label)
     model = reader.view(definition)
     if model is None or not model.resource:

@@ -238,7 +238,7 @@ class _Parser:
 
     def polarity(self) -> Expression:
         if operator := self.takes("-", "+"):
-            return Unary(operator.position, operator.text, self.polarity())
+            return Unary(operator.position, operator.text, self.path())
         return self.path()
 
     def path(self) -> Expression:

@@ -215,10 +215,10 @@ class Lowering:
         comparisons: `!(...)` around one would turn "no value" into true.
         """
         match node:
-            case tree.Logic(operator, left, right):
-                parts = [self._criteria(part, item, negated=negated) for part in (left, right)]
-                symbol = "&&" if (operator == "and") != negated else "||"
-                return None if None in parts else f"({parts[0]} {symbol} {parts[1]})"
+            case tree.Logic(operator, operands):
+                parts = [part for o in operands if (part := self._criteria(o, item, negated=negated)) is not None]
+                symbol = " && " if (operator == "and") != negated else " || "
+                return f"({symbol.join(parts)})" if len(parts) == len(operands) else None
             case tree.Not(operand):
                 return self._criteria(operand, item, negated=not negated)
             case tree.Exists(targets):
@@ -332,8 +332,8 @@ class Lowering:
                 return "true" if value else "false"
             case tree.Nothing():
                 return "NULL::boolean"
-            case tree.Logic(operator, left, right):
-                return f"({self.boolean(left)} {operator.upper()} {self.boolean(right)})"
+            case tree.Logic(operator, operands):
+                return f"({f' {operator.upper()} '.join(self.boolean(operand) for operand in operands)})"
             case tree.Not(operand):
                 return f"(NOT {self.boolean(operand)})"
             case tree.Exists(targets, negated):

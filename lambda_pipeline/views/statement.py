@@ -227,15 +227,16 @@ class Statement:
                     steps[path.path] = self.lowering.place(step).elements
                     reached.append(step.type)
                     kinds += [step.type] if step.type not in kinds else []
+        refused = {problem.path for problem in self.problems}
         for path in select.repeat:
-            if path.path not in steps:
+            if path.path not in steps and path.path not in refused:
                 steps[path.path] = self._step_to_nothing(path, scope)
         types = set(reached)
         if len(types) > 1:
             names = ", ".join(sorted(str(kind) for kind in types))
             at = f"{select.json_path}.repeat"
             self._problem(at, f"reaches elements of several types ({names})", "write one select for each")
-        return tree.Focus("repeat", next(iter(types), None)), tuple(steps[path.path] for path in select.repeat)
+        return tree.Focus("repeat", next(iter(types), None)), tuple(steps.values())
 
     def _step(self, path: Text, kind: str | None) -> tree.Node | None:
         """A step of `repeat` applied to an element of a type; None if that type has no such element."""

@@ -158,11 +158,10 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Logic:
-    """`and`, `or`: three-valued, as in SQL."""
+    """`and`, `or` of two or more: three-valued, as in SQL."""
 
     operator: Literal["and", "or"]
-    left: "Node"
-    right: "Node"
+    operands: "tuple[Node, ...]"
     type: Literal["boolean"] = "boolean"
     many: Literal[False] = False
 

@@ -5,8 +5,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.rows import FHIR_VERSION
 from lambda_pipeline.demo.tags import Tag, tags_of
-from lambda_pipeline.demo.transaction import FHIR_VERSION, Transaction
+from lambda_pipeline.demo.transaction import Transaction
 
 if TYPE_CHECKING:
     from lambda_pipeline.demo.server import DemoHapi

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lambda_pipeline.demo import bodies
-from lambda_pipeline.demo.transaction import Outcome, RequestRefusedError, Transaction
+from lambda_pipeline.demo.outcome import Outcome, RequestRefusedError
+from lambda_pipeline.demo.transaction import Transaction
 from lambda_pipeline.errors import BadDataError
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from lambda_pipeline.demo.cohort import (
     undelete_patient,
     verification,
 )
+from lambda_pipeline.demo.outcome import RequestRefusedError
 from lambda_pipeline.demo.population import TODAY, laboratory_value
 from lambda_pipeline.demo.records import Json
 from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.demo.transaction import RequestRefusedError
 from lambda_pipeline.errors import ConfigurationError
 
 LABORATORY_RESULTS = 300

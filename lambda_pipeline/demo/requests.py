@@ -7,8 +7,8 @@ from typing import Any
 
 from lambda_pipeline.demo import bodies
 from lambda_pipeline.demo.bundles import TYPE_URL, instance
+from lambda_pipeline.demo.outcome import Outcome, RequestRefusedError
 from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.demo.transaction import Outcome, RequestRefusedError
 from lambda_pipeline.errors import BadDataError
 
 LOCATION = re.compile(r"([A-Za-z]+)/([A-Za-z0-9\-.]+)/_history/(\d+)")

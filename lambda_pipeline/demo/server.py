@@ -12,8 +12,9 @@ from lambda_pipeline.demo import bodies
 from lambda_pipeline.demo.bulk import Progress, load
 from lambda_pipeline.demo.bundles import process
 from lambda_pipeline.demo.numbers import Numbers
+from lambda_pipeline.demo.outcome import Outcome
 from lambda_pipeline.demo.tags import Tag, TagType
-from lambda_pipeline.demo.transaction import Outcome, Transaction
+from lambda_pipeline.demo.transaction import Transaction
 
 Clock = Callable[[], datetime]
 

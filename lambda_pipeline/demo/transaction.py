@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,56 +10,13 @@ import psycopg
 
 from lambda_pipeline.demo import bodies, json_patch
 from lambda_pipeline.demo.criteria import Criteria
+from lambda_pipeline.demo.outcome import Outcome, RequestRefusedError
+from lambda_pipeline.demo.rows import Current, Rows
 from lambda_pipeline.demo.tags import Tag, merged, tags_of
 from lambda_pipeline.errors import BadDataError
 
 if TYPE_CHECKING:
     from lambda_pipeline.demo.server import DemoHapi
-
-FHIR_VERSION = "R4"
-
-
-class RequestRefusedError(BadDataError):
-    """A request that HAPI would refuse, with the HTTP status of its answer."""
-
-    code = "request-refused"
-
-    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a request did to one resource.
-
-    Attributes:
-        type: resource type.
-        id: logical id.
-        version: the current version afterwards; None where there is none.
-        status: the HTTP status HAPI answers with inside a transaction (204 for a delete).
-    """
-
-    type: str
-    id: str
-    version: int | None
-    status: int
-
-    @property
-    def location(self) -> str:
-        """`Type/id/_history/version`."""
-        return f"{self.type}/{self.id}/_history/{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Current:
-    res_id: int
-    version: int
-    deleted: bool
-    hash: str | None
-    published: datetime
-    has_tags: bool
-    search_url: bool
 
 
 class Transaction:
@@ -89,6 +45,7 @@ class Transaction:
         self.stamp = stamped
         self.connection = self._open.enter_context(server.database.connect())
         self.connection.execute("BEGIN")
+        self._rows = Rows(server, self.connection, self.stamp)
 
     def __enter__(self) -> Self:
         return self
@@ -157,13 +114,13 @@ class Transaction:
         kind = _type(resource)
         found = self._match(kind, if_none_exist)
         if found:
-            current = self._current(kind, found)
+            current = self._rows.current(kind, found)
             return Outcome(kind, found, current.version if current else None, 200)
         text = _text(resource)
         res_id = self._reserved.pop(placeholder or "", None)
         if res_id is None:
             (res_id,) = self._server.numbers.take(self.connection, "seq_resource_id")
-        self._insert(
+        self._rows.insert(
             res_id, kind, str(res_id), text, tags_of(resource.get("meta")), conditional=if_none_exist is not None
         )
         return Outcome(kind, str(res_id), 1, 201)
@@ -180,7 +137,7 @@ class Transaction:
         logical_id = bodies.logical_id(resource)
         if logical_id is None:
             raise RequestRefusedError("update: the resource has no id", status=400)
-        current = self._current(kind, logical_id)
+        current = self._rows.current(kind, logical_id)
         sent = tags_of(resource.get("meta"))
         if current is None:
             if logical_id.isdecimal():
@@ -189,7 +146,7 @@ class Transaction:
                     hint="HAPI's default client id strategy; put a letter in front",
                 )  # fmt: skip
             (res_id,) = self._server.numbers.take(self.connection, "seq_resource_id")
-            self._insert(res_id, kind, logical_id, text, sent)
+            self._rows.insert(res_id, kind, logical_id, text, sent)
             return Outcome(kind, logical_id, 1, 201)
         return self._change(kind, logical_id, current, text, sent)
 
@@ -200,23 +157,23 @@ class Transaction:
             RequestRefusedError: 404, 410, or 400 when the patch does not fit.
         """
         current = self._alive(resource_type, logical_id)
-        body = bodies.parse(self._body(current))
+        body = bodies.parse(self._rows.body(current))
         try:
             text = _text(json_patch.patched(body, operations))
         except RequestRefusedError:
             raise
         except BadDataError as error:
             raise RequestRefusedError(f"{resource_type}/{logical_id}: {error}", status=400) from None
-        return self._change(resource_type, logical_id, current, text, self._tags(current.res_id))
+        return self._change(resource_type, logical_id, current, text, self._rows.tags(current.res_id))
 
     def delete(self, resource_type: str, logical_id: str) -> Outcome:
         """DELETE: a version without body, stamped later than the rest; nothing for a deleted or unknown id."""
-        current = self._current(resource_type, logical_id)
+        current = self._rows.current(resource_type, logical_id)
         if current is None or current.deleted:
             return Outcome(resource_type, logical_id, current.version if current else None, 204)
         version, stamp = current.version + 1, self._server.now() + self._lead
-        self._set_resource(current, version, stamp, deleted_at=stamp, text_hash=None, has_tags=current.has_tags)
-        self._write_version(
+        self._rows.set_resource(current, version, stamp, deleted_at=stamp, text_hash=None, has_tags=current.has_tags)
+        self._rows.write_version(
             current.res_id, resource_type, version, stamp, current.published, encoding="DEL", text=None,
             has_tags=current.has_tags, deleted_at=stamp,
         )  # fmt: skip
@@ -230,15 +187,15 @@ class Transaction:
     def meta_add(self, resource_type: str, logical_id: str, meta: Mapping[str, Any]) -> Outcome:
         """`$meta-add`: tags of the current version, with no new version and no new stamp."""
         current = self._alive(resource_type, logical_id)
-        added = tags_of(meta) - self._tags(current.res_id)
+        added = tags_of(meta) - self._rows.tags(current.res_id)
         if added:
-            self._add_tags(current.res_id, resource_type, added)
-            self._add_version_tags(self._version_pid(current), current.res_id, resource_type, added)
+            self._rows.add_tags(current.res_id, resource_type, added)
+            self._rows.add_version_tags(self._rows.version_pid(current), current.res_id, resource_type, added)
             self.connection.execute(
                 "UPDATE hfj_resource SET has_tags = true WHERE res_id = %(res_id)s", {"res_id": current.res_id}
             )
             self.connection.execute(
-                "UPDATE hfj_res_ver SET has_tags = true WHERE pid = %(pid)s", {"pid": self._version_pid(current)}
+                "UPDATE hfj_res_ver SET has_tags = true WHERE pid = %(pid)s", {"pid": self._rows.version_pid(current)}
             )
         return Outcome(resource_type, logical_id, current.version, 200)
 
@@ -246,7 +203,7 @@ class Transaction:
         """`$meta-delete`: the opposite of `meta_add`; not even a row is left to see it by."""
         current = self._alive(resource_type, logical_id)
         tags = [self._server.tag_id(tag) for tag in tags_of(meta)]
-        parameters = {"res_id": current.res_id, "pid": self._version_pid(current), "tags": tags}
+        parameters = {"res_id": current.res_id, "pid": self._rows.version_pid(current), "tags": tags}
         self.connection.execute(
             "DELETE FROM hfj_res_tag WHERE res_id = %(res_id)s AND tag_id = ANY(%(tags)s)", parameters
         )
@@ -260,7 +217,7 @@ class Transaction:
 
         Previous versions of a live resource go; the current one stays (HAPI refuses to expunge it).
         """
-        current = self._current(resource_type, logical_id)
+        current = self._rows.current(resource_type, logical_id)
         if current is None:
             return
         if not current.deleted:
@@ -271,7 +228,7 @@ class Transaction:
 
     def expunge_previous_versions(self, resource_type: str, logical_id: str) -> None:
         """`$expunge` with `expungePreviousVersions`: only the current version is left, with its number."""
-        current = self._current(resource_type, logical_id)
+        current = self._rows.current(resource_type, logical_id)
         if current is None:
             return
         parameters = {"res_id": current.res_id, "version": current.version}
@@ -301,17 +258,17 @@ class Transaction:
         oid = None
         if large_object is not None:
             ((oid,),) = self.connection.execute("SELECT lo_from_bytea(0, %(content)s)", parameters).fetchall()
-        current = self._current(resource_type, logical_id)
+        current = self._rows.current(resource_type, logical_id)
         if current is None:
             (res_id,) = self._server.numbers.take(self.connection, "seq_resource_id")
-            self._insert(res_id, resource_type, logical_id, text, frozenset(), encoding=encoding, large_object=oid)
+            self._rows.insert(res_id, resource_type, logical_id, text, frozenset(), encoding=encoding, large_object=oid)
             return Outcome(resource_type, logical_id, 1, 201)
         version = current.version + 1
         text_hash = bodies.content_hash(text or "")
-        self._set_resource(
+        self._rows.set_resource(
             current, version, self.stamp, deleted_at=None, text_hash=text_hash, has_tags=current.has_tags
         )
-        self._write_version(
+        self._rows.write_version(
             current.res_id, resource_type, version, self.stamp, current.published, encoding=encoding, text=text,
             has_tags=current.has_tags, large_object=oid,
         )  # fmt: skip
@@ -324,7 +281,7 @@ class Transaction:
             RequestRefusedError: 404, there is no such version.
         """
         kind, logical_id, text = _type(resource), bodies.logical_id(resource), _text(resource)
-        current = self._current(kind, logical_id or "")
+        current = self._rows.current(kind, logical_id or "")
         changed = current and self.connection.execute(
             "UPDATE hfj_res_ver SET res_text_vc = %(text)s, res_encoding = 'JSON', res_updated = %(stamp)s"
             " WHERE res_id = %(res_id)s AND res_ver = %(version)s",
@@ -340,9 +297,9 @@ class Transaction:
 
     def lose_version(self, resource_type: str, logical_id: str) -> None:
         """Remove the row of the current version, as servers before 6.4 left it after a delete or a no-op update."""
-        current = self._current(resource_type, logical_id)
+        current = self._rows.current(resource_type, logical_id)
         if current is not None:
-            parameters = {"pid": self._version_pid(current)}
+            parameters = {"pid": self._rows.version_pid(current)}
             self.connection.execute("DELETE FROM hfj_history_tag WHERE res_ver_pid = %(pid)s", parameters)
             self.connection.execute("DELETE FROM hfj_res_ver WHERE pid = %(pid)s", parameters)
 
@@ -380,17 +337,17 @@ class Transaction:
             raise RequestRefusedError(f"{len(found)} resources match the conditional create", status=412)
         return found[0] if found else None
 
-    def _change(self, kind: str, logical_id: str, current: _Current, text: str, sent: frozenset[Tag]) -> Outcome:
-        stored = self._tags(current.res_id)
+    def _change(self, kind: str, logical_id: str, current: Current, text: str, sent: frozenset[Tag]) -> Outcome:
+        stored = self._rows.tags(current.res_id)
         tags = merged(stored, sent)
         text_hash = bodies.content_hash(text)
         if not current.deleted and text_hash == current.hash and tags == stored:
             return Outcome(kind, logical_id, current.version, 200)
         version = current.version + (2 if current.deleted and current.has_tags and not self._bundle else 1)
-        self._set_resource(current, version, self.stamp, deleted_at=None, text_hash=text_hash, has_tags=bool(tags))
-        self._remove_tags(current.res_id, stored - tags)
-        self._add_tags(current.res_id, kind, tags - stored)
-        pid = self._write_version(
+        self._rows.set_resource(current, version, self.stamp, deleted_at=None, text_hash=text_hash, has_tags=bool(tags))
+        self._rows.remove_tags(current.res_id, stored - tags)
+        self._rows.add_tags(current.res_id, kind, tags - stored)
+        pid = self._rows.write_version(
             current.res_id,
             kind,
             version,
@@ -400,131 +357,17 @@ class Transaction:
             text=text,
             has_tags=bool(tags),
         )
-        self._add_version_tags(pid, current.res_id, kind, tags)
+        self._rows.add_version_tags(pid, current.res_id, kind, tags)
         self._deleted.discard((kind, logical_id))
         return Outcome(kind, logical_id, version, 201 if current.deleted else 200)
 
-    def _insert(
-        self, res_id: int, kind: str, logical_id: str, text: str | None, tags: frozenset[Tag], *,
-        conditional: bool = False, encoding: str = "JSON", large_object: int | None = None,
-    ) -> None:  # fmt: skip
-        self.connection.execute(
-            INSERT_RESOURCE,
-            {
-                "res_id": res_id, "partition": self._server.partition, "stamp": self.stamp, "type": kind,
-                "type_id": self._server.type_id(kind), "fhir_id": logical_id, "has_tags": bool(tags),
-                "hash": bodies.content_hash(text or ""), "conditional": conditional, "fhir_version": FHIR_VERSION,
-            },
-        )  # fmt: skip
-        self._add_tags(res_id, kind, tags)
-        pid = self._write_version(
-            res_id, kind, 1, self.stamp, self.stamp, encoding=encoding, text=text, has_tags=bool(tags),
-            large_object=large_object,
-        )  # fmt: skip
-        self._add_version_tags(pid, res_id, kind, tags)
-
-    def _set_resource(
-        self, current: _Current, version: int, stamp: datetime, *, deleted_at: datetime | None, text_hash: str | None,
-        has_tags: bool,
-    ) -> None:  # fmt: skip
-        changed = self.connection.execute(
-            "UPDATE hfj_resource SET res_ver = %(version)s, res_updated = %(stamp)s, res_deleted_at = %(deleted_at)s,"
-            " hash_sha256 = %(hash)s, has_tags = %(has_tags)s, search_url_present = false"
-            " WHERE res_id = %(res_id)s AND res_ver = %(before)s",
-            {
-                "version": version, "stamp": stamp, "deleted_at": deleted_at, "hash": text_hash, "has_tags": has_tags,
-                "res_id": current.res_id, "before": current.version,
-            },
-        )  # fmt: skip
-        if not changed.rowcount:
-            raise RequestRefusedError("the resource was changed by another transaction", status=409)
-
-    def _write_version(
-        self, res_id: int, kind: str, version: int, stamp: datetime, published: datetime, *, encoding: str,
-        text: str | None, has_tags: bool, deleted_at: datetime | None = None, large_object: int | None = None,
-    ) -> int:  # fmt: skip
-        parameters = {
-            "partition": self._server.partition, "res_id": res_id, "type": kind, "type_id": self._server.type_id(kind),
-            "version": version, "stamp": stamp, "published": published, "deleted_at": deleted_at, "encoding": encoding,
-            "text": text, "has_tags": has_tags, "large_object": large_object, "fhir_version": FHIR_VERSION,
-        }  # fmt: skip
-        if not self._server.history and version > 1:
-            row = self.connection.execute(REPLACE_VERSION, parameters).fetchone()
-            if row is not None:
-                self.connection.execute("DELETE FROM hfj_history_tag WHERE res_ver_pid = %(pid)s", {"pid": row[0]})
-                return int(row[0])
-        (pid,) = self._server.numbers.take(self.connection, "seq_resource_history_id")
-        self.connection.execute(INSERT_VERSION, {**parameters, "pid": pid})
-        return pid
-
-    def _current(self, kind: str, logical_id: str) -> _Current | None:
-        row = self.connection.execute(
-            "SELECT res_id, res_ver, res_deleted_at IS NOT NULL, hash_sha256, res_published, has_tags,"
-            " coalesce(search_url_present, false) FROM hfj_resource"
-            " WHERE res_type = %(type)s AND fhir_id = %(id)s AND partition_id IS NOT DISTINCT FROM %(partition)s",
-            {"type": kind, "id": logical_id, "partition": self._server.partition},
-        ).fetchone()
-        return _Current(*row) if row else None
-
-    def _alive(self, kind: str, logical_id: str) -> _Current:
-        current = self._current(kind, logical_id)
+    def _alive(self, kind: str, logical_id: str) -> Current:
+        current = self._rows.current(kind, logical_id)
         if current is None:
             raise RequestRefusedError(f"{kind}/{logical_id} is not known", status=404)
         if current.deleted:
             raise RequestRefusedError(f"{kind}/{logical_id} was deleted", status=410)
         return current
-
-    def _body(self, current: _Current) -> str:
-        row = self.connection.execute(
-            "SELECT res_text_vc FROM hfj_res_ver WHERE res_id = %(res_id)s AND res_ver = %(version)s",
-            {"res_id": current.res_id, "version": current.version},
-        ).fetchone()
-        return row[0] if row and row[0] is not None else ""
-
-    def _version_pid(self, current: _Current) -> int | None:
-        row = self.connection.execute(
-            "SELECT pid FROM hfj_res_ver WHERE res_id = %(res_id)s AND res_ver = %(version)s",
-            {"res_id": current.res_id, "version": current.version},
-        ).fetchone()
-        return row[0] if row else None
-
-    def _tags(self, res_id: int) -> frozenset[Tag]:
-        rows = self.connection.execute(
-            "SELECT tag_id FROM hfj_res_tag WHERE res_id = %(res_id)s", {"res_id": res_id}
-        ).fetchall()
-        return frozenset(self._server.tag(tag_id) for (tag_id,) in rows)
-
-    def _add_tags(self, res_id: int, kind: str, tags: Iterable[Tag]) -> None:
-        for tag in tags:
-            (pid,) = self._server.numbers.take(self.connection, "seq_restag_id")
-            self.connection.execute(
-                "INSERT INTO hfj_res_tag (pid, partition_id, tag_id, res_id, res_type, res_type_id)"
-                " VALUES (%(pid)s, %(partition)s, %(tag)s, %(res_id)s, %(type)s, %(type_id)s)",
-                {
-                    "pid": pid, "partition": self._server.partition, "tag": self._server.tag_id(tag), "res_id": res_id,
-                    "type": kind, "type_id": self._server.type_id(kind),
-                },
-            )  # fmt: skip
-
-    def _remove_tags(self, res_id: int, tags: Iterable[Tag]) -> None:
-        self.connection.execute(
-            "DELETE FROM hfj_res_tag WHERE res_id = %(res_id)s AND tag_id = ANY(%(tags)s)",
-            {"res_id": res_id, "tags": [self._server.tag_id(tag) for tag in tags]},
-        )
-
-    def _add_version_tags(self, version_pid: int | None, res_id: int, kind: str, tags: Iterable[Tag]) -> None:
-        if version_pid is None:
-            return
-        for tag in tags:
-            (pid,) = self._server.numbers.take(self.connection, "seq_historytag_id")
-            self.connection.execute(
-                "INSERT INTO hfj_history_tag (pid, partition_id, tag_id, res_ver_pid, res_id, res_type, res_type_id)"
-                " VALUES (%(pid)s, %(partition)s, %(tag)s, %(version_pid)s, %(res_id)s, %(type)s, %(type_id)s)",
-                {
-                    "pid": pid, "partition": self._server.partition, "tag": self._server.tag_id(tag),
-                    "version_pid": version_pid, "res_id": res_id, "type": kind, "type_id": self._server.type_id(kind),
-                },
-            )  # fmt: skip
 
     def _refuse_dangling_references(self) -> None:
         if not self._deleted or not self._server.referential_integrity:
@@ -561,33 +404,3 @@ DELETE_ALL = {
     "hfj_res_tag": "DELETE FROM hfj_res_tag WHERE res_id = %(res_id)s",
     "hfj_resource": "DELETE FROM hfj_resource WHERE res_id = %(res_id)s",
 }
-
-INSERT_RESOURCE = """
-INSERT INTO hfj_resource (
-    res_id, partition_id, res_version, has_tags, res_published, res_updated, fhir_id, sp_has_links, hash_sha256,
-    sp_index_status, sp_cmpstr_uniq_present, sp_cmptoks_present, sp_coords_present, sp_date_present,
-    sp_number_present, sp_quantity_nrml_present, sp_quantity_present, sp_string_present, sp_token_present,
-    sp_uri_present, res_type, res_type_id, search_url_present, res_ver
-) VALUES (
-    %(res_id)s, %(partition)s, %(fhir_version)s, %(has_tags)s, %(stamp)s, %(stamp)s, %(fhir_id)s, false, %(hash)s,
-    0, false, false, false, false, false, false, false, false, false, false, %(type)s, %(type_id)s, %(conditional)s, 1
-)
-"""
-
-INSERT_VERSION = """
-INSERT INTO hfj_res_ver (
-    partition_id, pid, res_deleted_at, res_version, has_tags, res_published, res_updated, res_encoding, res_text,
-    res_id, res_text_vc, res_type, res_type_id, res_ver
-) VALUES (
-    %(partition)s, %(pid)s, %(deleted_at)s, %(fhir_version)s, %(has_tags)s, %(published)s, %(stamp)s, %(encoding)s,
-    %(large_object)s, %(res_id)s, %(text)s, %(type)s, %(type_id)s, %(version)s
-)
-"""
-
-REPLACE_VERSION = """
-UPDATE hfj_res_ver SET
-    res_deleted_at = %(deleted_at)s, has_tags = %(has_tags)s, res_updated = %(stamp)s, res_encoding = %(encoding)s,
-    res_text = %(large_object)s, res_text_vc = %(text)s, res_ver = %(version)s
-WHERE pid = (SELECT pid FROM hfj_res_ver WHERE res_id = %(res_id)s ORDER BY res_ver DESC LIMIT 1)
-RETURNING pid
-"""

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from lambda_pipeline.database import Database
+from lambda_pipeline.demo.outcome import RequestRefusedError
 from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.demo.transaction import RequestRefusedError
 from lambda_pipeline_tests.demo.conftest import Rows, SteppingClock
 
 Versions = Callable[[str], list[tuple[Any, ...]]]
@@ -199,7 +199,7 @@ def test_a_deleted_resource_may_dangle_where_the_server_does_not_check(database:
 def test_two_transactions_over_one_resource_conflict(demo: DemoHapi, versions: Versions) -> None:
     demo.create(PATIENT)
     slow = demo.open_transaction()
-    current = slow._current("Patient", "p")
+    current = slow._rows.current("Patient", "p")
     assert current is not None
     demo.update({**PATIENT, "gender": "female"})
     with pytest.raises(RequestRefusedError) as refusal:

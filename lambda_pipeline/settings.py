@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         60.0, description="How far below the watermark a ranged poll reaches: stamp-to-write time plus clock skew."
     )
     exact_scan_max_rows: int = Field(
-        2_000_000, ge=0,
+        500_000, ge=0,
         description="Up to so many rows of HFJ_RESOURCE every poll scans on xmin, without trusting HAPI's clock.",
     )
     sweep_interval_s: Seconds = Field(30.0, description="Above that size: how often a poll scans on xmin all the same.")

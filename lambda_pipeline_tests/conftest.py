@@ -60,7 +60,7 @@ def server_home() -> Iterator[Path]:
 def postgres_url(server_home: Path) -> str:
     """URL of the maintenance database of the session's PostgreSQL: create others beside it, put nothing into it."""
     servers = embedded.start(server_home, redis=False, settings=FAST)
-    return _beside(servers.postgres_url, "postgres")
+    return beside(servers.postgres_url, "postgres")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def new_database(postgres_url: str) -> Iterator[Callable[..., str]]:
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
             )
         made.append(name)
-        return _beside(postgres_url, name)
+        return beside(postgres_url, name)
 
     yield create
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -141,5 +141,5 @@ def own_redis() -> Iterator[OwnRedis]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def _beside(url: str, database: str) -> str:
+def beside(url: str, database: str) -> str:
     return sa.make_url(url).set(database=database).render_as_string(hide_password=False)

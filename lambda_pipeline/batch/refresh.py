@@ -59,7 +59,7 @@ def refresh(database: Database, views: Sequence[View], settings: Settings, *, fu
             view_tables.install(connection)
             with _refresh_lock(connection, settings.refresh_lock_timeout_s):
                 generation = _publish(connection, views, settings, full=full)
-                view_tables.drop_superseded(connection, generation)
+                view_tables.drop_superseded(connection)
     except psycopg.Error as error:
         raise RefreshError(f"the refresh failed: {reason(error)}", hint="the last generation is unchanged") from error
     return generation

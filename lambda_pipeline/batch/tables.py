@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from lambda_pipeline.batch.generation import SCHEMA, Generation
+from lambda_pipeline.batch.generation import SCHEMA
 from lambda_pipeline.database import Connection
 from lambda_pipeline.errors import RefreshError
 from lambda_pipeline.settings import sql_directory
@@ -18,6 +18,7 @@ RESERVED = frozenset({"generation", "generation_view", "quarantine", "resource_k
 """Names in the schema that no view may have."""
 
 _LONGEST_NAME = 48
+_GRACE_S = 900
 _INSTALL_LOCK = 7_046_029_254_386_353_131
 
 
@@ -166,16 +167,13 @@ def replace_quarantine(
     return int(row[0])
 
 
-def drop_superseded(connection: Connection, keep: Generation | None) -> list[str]:
+def drop_superseded(connection: Connection) -> list[str]:
     """Drop tables of older full builds of published views; returns their names.
 
-    The tables of the newest two generations stay, since a reader may hold a snapshot from before the last
-    publication. A table that somebody is reading right now stays until the next time. Tables of retired views are
-    never touched.
+    A table stays for a while after it was superseded, since a reader may hold a snapshot from before; and one that
+    somebody is reading right now stays until the next time. Tables of retired views are never touched.
     """
-    if keep is None:
-        return []
-    rows = connection.execute(_SUPERSEDED, {"generation": keep.number}).fetchall()
+    rows = connection.execute(_SUPERSEDED, {"grace_s": _GRACE_S}).fetchall()
     dropped = []
     for (relation,) in rows:
         try:
@@ -199,10 +197,11 @@ ON CONFLICT (view, partition, id) DO UPDATE
    SET version = excluded.version, sqlstate = excluded.sqlstate, reason = excluded.reason"""
 
 _SUPERSEDED = """
-SELECT DISTINCT old.relation
-  FROM sqlonfhir.generation_view old
- WHERE to_regclass(format('sqlonfhir.%%I', old.relation)) IS NOT NULL
-   AND EXISTS (SELECT FROM sqlonfhir.generation_view now
-                WHERE now.generation = %(generation)s AND now.view = old.view)
-   AND NOT EXISTS (SELECT FROM sqlonfhir.generation_view kept
-                    WHERE kept.generation >= %(generation)s - 1 AND kept.relation = old.relation)"""
+SELECT old.relation
+  FROM (SELECT view, relation, max(generation) AS last_used
+          FROM sqlonfhir.generation_view GROUP BY view, relation) old
+  JOIN LATERAL (SELECT min(g.published_at) AS superseded_at
+                  FROM sqlonfhir.generation_view later JOIN sqlonfhir.generation g USING (generation)
+                 WHERE later.view = old.view AND later.generation > old.last_used) newer ON TRUE
+ WHERE newer.superseded_at < clock_timestamp() - make_interval(secs => %(grace_s)s)
+   AND to_regclass(format('sqlonfhir.%%I', old.relation)) IS NOT NULL"""

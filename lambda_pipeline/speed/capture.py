@@ -197,8 +197,8 @@ class Capture:
         if (mark.taken_at - state.exact_mark.taken_at).total_seconds() >= self.settings.sweep_interval_s:
             return True
         row = connection.execute(
-            "SELECT reltuples FROM pg_class WHERE oid = to_regclass(%(table)s)",
-            {"table": f"{self.settings.hapi_schema}.hfj_resource"},
+            _ESTIMATED_ROWS,
+            {"table": sql.Identifier(self.settings.hapi_schema, "hfj_resource").as_string()},
         ).fetchone()
         return row is None or row[0] <= self.settings.exact_scan_max_rows
 
@@ -311,6 +311,12 @@ class Capture:
             rebuilt="" if basis.rebuild == _ALL_COVERED else basis.rebuild,
             over_budget=over_budget,
         )
+
+
+# Without statistics, by the size of a row of HAPI's.
+_ESTIMATED_ROWS = """
+SELECT CASE WHEN reltuples >= 0 THEN reltuples ELSE pg_relation_size(oid) / 150 END
+  FROM pg_class WHERE oid = to_regclass(%(table)s)"""
 
 
 def types_of(views: Mapping[str, View]) -> set[str]:

@@ -40,9 +40,7 @@ GIVEN_NAMES = {
     "select": [
         {
             "column": [{"name": "patient_id", "path": "getResourceKey()", "type": "id"}],
-            "select": [
-                {"forEach": "name.given", "column": [{"name": "given", "path": "$this", "type": "string"}]}
-            ],
+            "select": [{"forEach": "name.given", "column": [{"name": "given", "path": "$this", "type": "string"}]}],
         }
     ],
 }

@@ -110,7 +110,12 @@ def test_a_changed_definition_keeps_the_old_one_readable_until_it_is_built(cohor
     assert old.row_count == 4
     generation = cohort.refresh()
     made = {name: view.made for name, view in generation.views.items()}
-    assert made == {"patients": "full", "given_names": "incremental", "conditions": "incremental", "heights": "incremental"}
+    assert made == {
+        "patients": "full",
+        "given_names": "incremental",
+        "conditions": "incremental",
+        "heights": "incremental",
+    }
     new = cohort.serving.query("patients")
     assert [column.name for column in new.columns] == ["id"]
     assert new.row_count == 4
@@ -210,3 +215,19 @@ def test_decimals_keep_every_digit_on_both_layers(make_world: Callable[..., Worl
     world.poll()
     values = {format(value, "f") for value in world.serving.query("heights", mode=mode).frame["value"]}
     assert values == {*digits, "170"}
+
+
+def test_superseded_tables_go_after_a_while_and_those_of_retired_views_stay(cohort: World) -> None:
+    def tables() -> set[str]:
+        with cohort.database.connect() as connection:
+            rows = connection.execute("SELECT tablename FROM pg_tables WHERE tablename ~ '__[0-9]+$'")
+            return {name for (name,) in rows}
+
+    cohort.use([PATIENTS, CONDITIONS])
+    cohort.refresh(full=True)
+    assert {"patients__1", "patients__2", "heights__1"} <= tables()
+    with cohort.database.connect() as connection:
+        connection.execute("UPDATE sqlonfhir.generation SET published_at = published_at - interval '1 hour'")
+    cohort.refresh()
+    assert tables() == {"patients__2", "conditions__2", "heights__1", "given_names__1"}
+    assert cohort.serving.query("patients").row_count == 3

@@ -1,11 +1,11 @@
 """Numbers that anybody can check, over 99,609 resources of real Synthea output."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
+from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.loading import load_files
 from lambda_pipeline.demo.server import DemoHapi
@@ -13,8 +13,8 @@ from lambda_pipeline.serving import Filter, Mode, Operator, Serving
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.capture import Capture
 from lambda_pipeline.speed.overlay import Overlay
-from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.views import load_views
+from lambda_pipeline_tests.conftest import beside
 
 PATIENTS_BY_GENDER = """
 SELECT count(*) FILTER (WHERE p.gender = 'male') AS male, count(*) AS n
@@ -82,14 +82,12 @@ BEFORE = {
 
 
 @pytest.fixture(scope="module")
-def loaded(shared: Path, postgres_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def loaded(shared: Path, postgres_url: str) -> Iterator[str]:
     """A database with all of it, made once."""
-    from lambda_pipeline_tests.conftest import _beside  # the module's own database
-
     database = Database(postgres_url)
     with database.connect() as connection:
         connection.execute("CREATE DATABASE synthea")
-    url = _beside(postgres_url, "synthea")
+    url = beside(postgres_url, "synthea")
     source = Database(url)
     demo = DemoHapi(source)
     demo.install()

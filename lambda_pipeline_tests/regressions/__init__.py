@@ -1,0 +1,1 @@
+"""Bugs that systems of this kind have had, each as a test."""

@@ -1,4 +1,4 @@
-"""One deployment: its servers, its views, and the layers wired over them; what CLI, Dagster and notebooks start from."""
+"""One deployment: its servers, its views and the layers wired over them: where CLI, Dagster and notebooks start."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.speed.capture import Capture
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.views import View, load_views
-
 
 logger = logging.getLogger(__name__)
 

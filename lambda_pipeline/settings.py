@@ -7,8 +7,9 @@ Servers have the names their users know: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import available_timezones
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lambda_pipeline.errors import ConfigurationError
@@ -47,11 +48,13 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=_default_home, description="Folder of the embedded servers and of results.")
     hapi_db_url: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("HAPI_DB_URL", "hapi_db_url"),
+        None,
+        validation_alias=AliasChoices("HAPI_DB_URL", "hapi_db_url"),
         description="postgresql://… of HAPI's database; the batch views live in it, in a schema of their own.",
     )
     batch_db_url: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("BATCH_DB_URL", "batch_db_url"),
+        None,
+        validation_alias=AliasChoices("BATCH_DB_URL", "batch_db_url"),
         description="Reserved: a separate database for the batch views. Refused until it is built.",
     )
     redis_url: SecretStr | None = Field(None, validation_alias=AliasChoices("REDIS_URL", "redis_url"))
@@ -64,7 +67,9 @@ class Settings(BaseSettings):
     nightly_cron: str = "0 2 * * *"
     timezone: str = Field("UTC", description="Zone of the nightly schedule.")
 
-    speed_layer: bool = Field(default=True, description="Off: no polling; live answers read the window since the generation.")
+    speed_layer: bool = Field(
+        default=True, description="Off: no polling; live answers read what changed since the generation."
+    )
     poll_interval_s: Seconds = 1.0
     tick_budget_s: Seconds = Field(4.0, description="How long one sensor tick goes on polling; Dagster's loop is 5 s.")
     report_interval_s: Seconds = Field(60.0, description="The speed asset is reported at least this often.")
@@ -72,7 +77,8 @@ class Settings(BaseSettings):
         60.0, description="How far below the watermark a ranged poll reaches: stamp-to-write time plus clock skew."
     )
     exact_scan_max_rows: int = Field(
-        500_000, ge=0,
+        500_000,
+        ge=0,
         description="Up to so many rows of HFJ_RESOURCE every poll scans on xmin, without trusting HAPI's clock.",
     )
     sweep_interval_s: Seconds = Field(30.0, description="Above that size: how often a poll scans on xmin all the same.")
@@ -92,7 +98,16 @@ class Settings(BaseSettings):
     freshness_target_s: float | None = Field(
         None, gt=0, description="Default of live answers: read the source when the frontier is older than this."
     )
-    read_source_on_gap: bool = Field(default=True, description="Off: refuse live answers that the overlay cannot cover.")
+    read_source_on_gap: bool = Field(
+        default=True, description="Off: refuse live answers that the overlay cannot cover."
+    )
+
+    @field_validator("source_timezone", "timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("not a time zone of the IANA database, such as Europe/Zurich")
+        return name
 
     @property
     def results(self) -> Path:
@@ -101,7 +116,7 @@ class Settings(BaseSettings):
 
     def ttl_s(self, resource_type: str) -> int:
         """Seconds an overlay entry of this type lives without being touched."""
-        return int(self.ttl_hours_by_type.get(resource_type, self.ttl_hours) * 3600)
+        return max(1, int(self.ttl_hours_by_type.get(resource_type, self.ttl_hours) * 3600))
 
 
 @lru_cache(maxsize=1)

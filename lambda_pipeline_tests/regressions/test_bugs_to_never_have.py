@@ -632,7 +632,7 @@ def test_39_a_nul_in_one_body_stops_nothing(world: World) -> None:
 
 
 def test_40_two_rows_with_one_logical_id_are_reported(world: World) -> None:
-    """After an upgrade without migration two rows had one logical id: they were merged, or one was dropped, silently."""
+    """After an upgrade without migration two rows had one logical id: merged, or one dropped, silently."""
     ready(world)
     with world.database.connect() as connection:
         connection.execute(

@@ -28,12 +28,14 @@ class Output:
     Attributes:
         null_row: what it is in the row of an empty `forEachOrNull`.
         strict: whether it is NULL by itself when the element of its iteration is.
+        broken: whether its type is not known because of a problem.
     """
 
     column: Column
     sql: str
     null_row: str
     strict: bool = False
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,12 @@ class Scope:
     Attributes:
         focus: the element at hand.
         row_index: SQL of `%rowIndex`.
+        broken: whether an iterator around it has a problem, so that nothing can be said of the paths inside.
     """
 
     focus: tree.Focus
     row_index: str
+    broken: bool = False
 
 
 class Statement:
@@ -123,15 +127,13 @@ class Statement:
         )
 
     def _for_each(self, select: Select, path: Text, scope: Scope) -> Part:
-        node = self._path(path, scope) or tree.Nothing()
-        inner = self._inside(node)
+        node, inner = self._iteration(path, scope)
         content = self._content(select, inner)
         source = self._source(node, scope, inner, content)
         return Part((_inner_join(source, inner, node), *content.sources), content.outputs)
 
     def _for_each_or_null(self, select: Select, path: Text, scope: Scope) -> Part:
-        node = self._path(path, scope) or tree.Nothing()
-        inner = self._inside(node)
+        node, inner = self._iteration(path, scope)
         content = self._content(select, inner)
         source = self._source(node, scope, inner, content)
         if not content.sources:
@@ -161,8 +163,8 @@ class Statement:
         )
 
     def _repeat(self, select: Select, scope: Scope) -> Part:
-        focus, steps = self._repeated(select, scope)
-        walk, alias = self.lowering.new_alias("w"), self.lowering.new_alias("f")
+        inner, steps = self._repeated(select, scope)
+        walk, alias = self.lowering.new_alias("w"), inner.focus.name
         start = self.lowering.place(scope.focus).base
         values = ", ".join(f"({index}::bigint, {quoted(step)}::jsonpath)" for index, step in enumerate(steps, start=1))
         source = (
@@ -178,17 +180,18 @@ class Statement:
             f"         SELECT {walk}.v, row_number() OVER (ORDER BY {walk}.k) AS o FROM {walk}\n"
             f"       ) {alias}"
         )
-        inner = Scope(replace(focus, name=alias), f"({alias}.o - 1)::integer")
-        self.lowering.bind(inner.focus, f"{alias}.v")
         content = self._content(select, inner)
         return Part((source, *content.sources), content.outputs)
 
-    def _inside(self, node: tree.Node) -> Scope:
-        """What the selects inside an iteration over a path see."""
+    def _iteration(self, path: Text, scope: Scope) -> tuple[tree.Node, Scope]:
+        """The typed tree of an iterator's path, and what the selects inside see."""
+        node = self._path(path, scope)
+        if node is None:
+            return tree.Nothing(), replace(scope, broken=True)
         alias = self.lowering.new_alias("f")
         focus = tree.Focus(alias, node.type)
         self.lowering.bind(focus, f"{alias}.v")
-        return Scope(focus, f"({alias}.o - 1)::integer" if node.many else "0")
+        return node, Scope(focus, f"({alias}.o - 1)::integer" if node.many else "0")
 
     def _source(self, node: tree.Node, scope: Scope, inner: Scope, content: Part) -> str:
         """The row source of an iteration: a row per element; where there can be only one, a row with NULL for none."""
@@ -200,79 +203,84 @@ class Statement:
         counted = any(inner.row_index in text for text in (*content.sources, *(o.sql for o in content.outputs)))
         return f"{rows} WITH ORDINALITY {alias}(v, o)" if counted else f"{rows} {alias}(v)"
 
-    def _path(self, text: Text, scope: Scope) -> tree.Node | None:
-        """The typed tree of an expression that may be of any type but an open choice; None if there is a problem."""
+    def _path(self, text: Text, scope: Scope, *, unknown_is_error: bool = True) -> tree.Node | None:
+        """The typed tree of an expression that may be of any type but an open choice; None if there is a problem.
+
+        Raises:
+            UnknownElementError: only if `unknown_is_error` is off.
+        """
 
         def analyze(expression: fhirpath.Expression) -> tree.Node:
             node = self.analysis.analyze(expression, scope.focus)
             self.analysis.refuse_choice(node)
             return node
 
-        return self._analyzed(text, analyze)
+        return self._analyzed(text, scope, analyze, unknown_is_error=unknown_is_error)
 
-    def _repeated(self, select: Select, scope: Scope) -> tuple[tree.Focus, tuple[str, ...]]:
-        """The focus of the elements that `repeat` reaches, and its steps as jsonpath.
+    def _repeated(self, select: Select, scope: Scope) -> tuple[Scope, tuple[str, ...]]:
+        """What the selects inside a `repeat` see, and its steps as jsonpath.
 
         A step may have a meaning only for some of the elements it is applied to (`answer.item`: not for the resource).
         One that has a meaning for none is a mistake, unless FHIR R4 has an element of that name elsewhere: it reaches
         nothing.
         """
         steps: dict[str, str] = {}
+        unknown: dict[str, UnknownElementError] = {}
         reached: list[str | None] = []
         kinds = [scope.focus.type]
         for kind in kinds:
             for path in select.repeat:
-                step = self._step(path, kind)
-                if step is not None:
-                    steps[path.path] = self.lowering.place(step).elements
-                    reached.append(step.type)
-                    kinds += [step.type] if step.type not in kinds else []
-        refused = {problem.path for problem in self.problems}
+                try:
+                    step = self._step(path, scope, kind)
+                except UnknownElementError as error:
+                    unknown[path.path] = error
+                    continue
+                if step is None:
+                    return replace(scope, broken=True), ()
+                steps[path.path] = self.lowering.place(step).elements
+                reached.append(step.type)
+                kinds += [step.type] if step.type not in kinds else []
         for path in select.repeat:
-            if path.path not in steps and path.path not in refused:
-                steps[path.path] = self._step_to_nothing(path, scope)
+            if path.path not in steps:
+                steps[path.path] = self._step_to_nothing(path, unknown[path.path])
         types = set(reached)
         if len(types) > 1:
             names = ", ".join(sorted(str(kind) for kind in types))
             at = f"{select.json_path}.repeat"
             self._problem(at, f"reaches elements of several types ({names})", "write one select for each")
-        return tree.Focus("repeat", next(iter(types), None)), tuple(steps.values())
+        alias = self.lowering.new_alias("f")
+        focus = tree.Focus(alias, next(iter(types), None))
+        self.lowering.bind(focus, f"{alias}.v")
+        broken = any(problem.path.startswith(f"{select.json_path}.repeat") for problem in self.problems)
+        return Scope(focus, f"({alias}.o - 1)::integer", broken=broken), tuple(steps.values())
 
-    def _step(self, path: Text, kind: str | None) -> tree.Node | None:
-        """A step of `repeat` applied to an element of a type; None if that type has no such element."""
+    def _step(self, path: Text, scope: Scope, kind: str | None) -> tree.Node | None:
+        """A step of `repeat` applied to an element of a type; None if there is a problem.
+
+        Raises:
+            UnknownElementError: that type has no such element.
+        """
         focus = tree.Focus("step", kind)
         self.lowering.bind(focus, "step")
-        try:
-            node = self.analysis.analyze(fhirpath.parse(path.value), focus)
-            self.analysis.refuse_choice(node)
-        except UnknownElementError as error:
-            if error.hint:
-                self._problem(path.path, error.quoting(path.value), error.hint)
-            return None
-        except FhirPathError as error:
-            self._problem(path.path, error.quoting(path.value), error.hint)
-            return None
-        if node == focus or self.lowering.place(node).base != "step":
+        node = self._path(path, replace(scope, focus=focus), unknown_is_error=False)
+        if node is not None and (node == focus or self.lowering.place(node).base != "step"):
             self._problem(path.path, f"{path.value!r} cannot be repeated: it is no path of members and filters")
             return None
         return node
 
-    def _step_to_nothing(self, path: Text, scope: Scope) -> str:
-        try:
-            parsed = fhirpath.parse(path.value)
-        except FhirPathError:
-            return "$"
+    def _step_to_nothing(self, path: Text, unknown: UnknownElementError) -> str:
+        parsed = fhirpath.parse(path.value)
         name = parsed.name if isinstance(parsed, fhirpath.Member) and parsed.target is None else ""
-        if definitions.elements_elsewhere(name):
-            return Place("step").member(name, repeats=True).elements
-        self._problem(path.path, f"neither {scope.focus.type} nor an element below it has {path.value!r}")
-        return "$"
+        if unknown.hint or not definitions.elements_elsewhere(name):
+            self._problem(path.path, unknown.quoting(path.value), unknown.hint)
+        return Place("step").member(name, repeats=True).elements
 
     # ---- columns -----------------------------------------------------------------------------------------------------
 
     def _column(self, model: ColumnModel, scope: Scope) -> Output:
         node = self._path(model.expression, scope)
-        target = self._target(model, node) or columns.Target("text", "text")
+        known = self._target(model, node)
+        target = known or columns.Target("text", "text")
         make = columns.list_expression if model.collection else columns.expression
         sql = self._lowered(scope, lambda: make(self.lowering, node or tree.Nothing(), target))
         column = Column(
@@ -284,6 +292,7 @@ class Statement:
             column, sql,
             null_row=f"0::{target.type}" if is_index else f"NULL::{target.type}",
             strict=node is not None and not model.collection and _starts_at(node, scope.focus),
+            broken=known is None,
         )  # fmt: skip
 
     def _target(self, model: ColumnModel, node: tree.Node | None) -> columns.Target | None:
@@ -299,10 +308,8 @@ class Statement:
         return None
 
     def _condition(self, where: Text, scope: Scope) -> str:
-        node = self._analyzed(where, lambda expression: self.analysis.criteria(expression, scope.focus))
-        if node is None:
-            return "true"
-        return self._lowered(scope, lambda: self.lowering.boolean(node)) or "true"
+        node = self._analyzed(where, scope, lambda expression: self.analysis.criteria(expression, scope.focus))
+        return "true" if node is None else self._lowered(scope, lambda: self.lowering.boolean(node))
 
     def _same_columns(self, first: tuple[Output, ...], other: tuple[Output, ...], path: str) -> None:
         expected = [output.column.name for output in first]
@@ -314,7 +321,7 @@ class Statement:
             )  # fmt: skip
             return
         for one, two in zip(first, other, strict=True):
-            if one.column.type != two.column.type:
+            if one.column.type != two.column.type and not (one.broken or two.broken):
                 self._problem(
                     path, f"column {two.column.name} is {two.column.type}, in the first branch {one.column.type}",
                     "declare the same type in all branches",
@@ -332,10 +339,16 @@ class Statement:
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def _analyzed(self, text: Text, analyze: Callable[[fhirpath.Expression], T]) -> T | None:
+    def _analyzed(
+        self, text: Text, scope: Scope, analyze: Callable[[fhirpath.Expression], T], *, unknown_is_error: bool = True
+    ) -> T | None:
+        """What `analyze` makes of an expression; None if there is a problem, here or in an iterator around it."""
         try:
-            return analyze(fhirpath.parse(text.value))
+            expression = fhirpath.parse(text.value)
+            return None if scope.broken else analyze(expression)
         except FhirPathError as error:
+            if isinstance(error, UnknownElementError) and not unknown_is_error:
+                raise
             self._problem(text.path, error.quoting(text.value), error.hint)
         return None
 

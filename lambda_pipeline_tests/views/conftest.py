@@ -1,0 +1,92 @@
+"""Views over documents, on a real server, and comparison by the rules of the official suite."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_pipeline.database import Connection, Database
+from lambda_pipeline.views import compile_view, documents_relation
+from lambda_pipeline.views.view import KEY_COLUMNS
+
+Row = dict[str, Any]
+RunView = Callable[[Mapping[str, Any], Sequence[Any]], list[Row]]
+CASES = Path(__file__).parent / "cases"
+
+
+def load_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+
+
+def dump_json(value: Any) -> str:
+    """JSON with decimals as they are written; json.dumps knows no Decimal."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(key)}:{dump_json(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(dump_json, value)) + "]"
+    return json.dumps(value)
+
+
+def comparable(value: Any) -> Any:
+    """A value such that equal ones are equal in JSON: 1 is 1.0, and true is no number."""
+    if isinstance(value, bool):
+        return ("boolean", value)
+    if isinstance(value, int | float | Decimal):
+        return ("number", Decimal(str(value)).normalize())
+    if isinstance(value, list):
+        return ("list", tuple(comparable(item) for item in value))
+    if isinstance(value, Mapping):
+        return ("object", tuple(sorted((key, comparable(item)) for key, item in value.items())))
+    return ("other", value)
+
+
+def multiset(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted(repr(comparable(row)) for row in rows)
+
+
+@pytest.fixture(scope="session")
+def connection(postgres_url: str) -> Iterator[Connection]:
+    database = Database(postgres_url, name="test server")
+    with database.connect() as opened:
+        yield opened
+    database.close()
+
+
+@pytest.fixture
+def run_view(connection: Connection) -> RunView:
+    """`run_view(definition, resources)`: its rows; resources are JSON objects or texts."""
+
+    def run(definition: Mapping[str, Any], resources: Sequence[Any]) -> list[Row]:
+        view = compile_view(definition)
+        documents = [item if isinstance(item, str) else dump_json(item) for item in resources]
+        cursor = connection.execute(view.select(documents_relation(view.resource)), {"documents": documents})
+        names = [item.name for item in cursor.description or ()]
+        assert tuple(names[:3]) == KEY_COLUMNS
+        assert names[3:] == [column.name for column in view.columns]
+        return [dict(zip(names[3:], row[3:], strict=True)) for row in cursor]
+
+    return run
+
+
+@pytest.fixture
+def evaluate(run_view: RunView) -> Callable[..., list[Any]]:
+    """`evaluate(path, *bodies, resource=..., type=..., **column)`: the value of one column for each resource."""
+
+    def run(path: str, *bodies: Any, resource: str = "Patient", constant: Any = (), **column: Any) -> list[Any]:
+        definition = {
+            "resource": resource,
+            "constant": list(constant),
+            "select": [{"column": [{"name": "x", "path": path, **column}]}],
+        }
+        documents = [
+            body if isinstance(body, str) else {"resourceType": resource, "id": f"r{index}", **body}
+            for index, body in enumerate(bodies)
+        ]
+        return [row["x"] for row in run_view(definition, documents)]
+
+    return run

@@ -1,0 +1,188 @@
+"""What is not supported or not right is refused with its path, its position and a reason: nothing is guessed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.views import compile_view, lint, load_views
+
+
+def problems(definition: Any) -> list[Problem]:
+    with pytest.raises(ViewDefinitionError) as raised:
+        compile_view(definition)
+    return list(raised.value.problems)
+
+
+def column(path: str, resource: str = "Patient", **more: Any) -> dict[str, Any]:
+    return {"resource": resource, "select": [{"column": [{"name": "x", "path": path, **more}]}]}
+
+
+def select(**more: Any) -> dict[str, Any]:
+    return {"resource": "Patient", "select": [{"column": [{"name": "x", "path": "id"}], **more}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "position", "reason", "hint"),
+    [
+        ("brithDate", 0, "Patient has no element 'brithDate'", "did you mean birthDate?"),
+        ("name.where(usee = 'official')", 11, "HumanName has no element 'usee'", "did you mean use?"),
+        ("deceasedBoolean", 0, "no element 'deceasedBoolean'", "write deceased.ofType(boolean)"),
+        ("deceased", 0, "several types (boolean, dateTime)", "write deceased.ofType(...)"),
+        ("deceased.ofType(date)", 16, "deceased has no type date", "its types are boolean, dateTime"),
+        ("deceased.ofType(Dat)", 16, "no type Dat", "did you mean date?"),
+        ("contained.name", 10, "not every resource has 'name'", "write ofType(...).name"),
+        ("gender.code", 7, "a code has no element 'code'", ""),
+        ("name.given.count()", 11, "function count() is not supported", ""),
+        ("name.frist()", 5, "function frist() is not supported", "did you mean first?"),
+        ("name.first(1)", 5, "first() takes 0 arguments", "a collection"),
+        ("name | contact.name", 5, "operator | is not supported", ""),
+        ("gender in 'male'", 7, "operator in is not supported", ""),
+        ("gender ~ 'male'", 7, "operator ~ is not supported", ""),
+        ("gender & 'x'", 7, "operator & is not supported", ""),
+        ("multipleBirth is integer", 14, "operator is is not supported", ""),
+        ("5 div 2", 2, "operator div is not supported", ""),
+        ("4 'mg'", 0, "quantity literals are not supported", ""),
+        ("birthDate > today()", 12, "function today() is not supported", ""),
+        ("%nothing", 0, "constant %nothing is not defined", ""),
+        ("name.where(family)", 11, "expected a boolean, this is a string", "exists()"),
+        ("gender = 1", 7, "not a code with an integer", ""),
+        ("birthDate = '1970'", 10, "not a date with a string", "@2020-01-31"),
+        ("active > true", 7, "> has no meaning for a boolean", ""),
+        ("gender + 1", 7, "two numbers or two strings", ""),
+        ("gender * 2", 7, "takes two numbers", ""),
+        ("-gender", 0, "- takes a number", ""),
+        ("name[gender]", 5, "an index is a whole number", ""),
+        ("name.given.join(1)", 16, "the separator of join() is a string", ""),
+        ("name.join()", 5, "join() takes strings", ""),
+        ("extension(gender)", 10, "the url as a string", ""),
+        ("name.ofType(Period)", 5, "always empty", ""),
+        ("name.where(", 11, "found the end of the expression", ""),
+        ("name..given", 5, "expected a name", ""),
+        ("name given", 5, "unexpected 'given'", ""),
+        ("'abc", 0, "unterminated string", ""),
+        ("'a\\q'", 2, "is not an escape", ""),
+        ("name.given #", 11, "is not FHIRPath", ""),
+        ("@2020-1", 0, "no literal that is supported", ""),
+        ("$index", 0, "expected a name", ""),
+        ("", 0, "found the end of the expression", ""),
+        ("(" * 100 + "1" + ")" * 100, None, "nested deeper than", ""),
+    ],
+)
+def test_expression(path: str, position: int | None, reason: str, hint: str) -> None:
+    (problem,) = problems(column(path))
+    assert problem.path == "$.select[0].column[0].path"
+    assert reason in problem.reason
+    assert hint in problem.hint
+    *_, quoted, caret = problem.reason.split("\n")
+    assert quoted == f"    {path}"
+    if position is not None:
+        assert caret == " " * (4 + position) + "^"
+
+
+def test_the_caret_is_in_the_line_that_is_wrong() -> None:
+    (problem,) = problems(column("name\n  .where(usee = 'x')\n  .family"))
+    assert problem.reason.split("\n")[1:] == ["      .where(usee = 'x')", "             ^"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "path", "reason"),
+    [
+        ([], "$", "a JSON object"),
+        ({"select": [{"column": [{"name": "x", "path": "id"}]}]}, "$", "resource is missing"),
+        (column("id", resource="Patien"), "$.resource", "no resource type 'Patien'"),
+        (column("id", resource="DomainResource"), "$.resource", "no resource type"),
+        ({"resource": "Patient"}, "$", "select is missing"),
+        ({"resource": "Patient", "select": []}, "$.select", "at least one select"),
+        ({"resource": "Patient", "select": [{}]}, "$.select[0]", "has column, select or unionAll"),
+        ({**column("id"), "resourceType": "Patient"}, "$.resourceType", "no ViewDefinition"),
+        ({**column("id"), "fhirVersion": ["5.0.0"]}, "$.fhirVersion", "FHIR R4"),
+        ({**column("id"), "whre": []}, "$.whre", "not part of a ViewDefinition"),
+        (select(forEech="name"), "$.select[0].forEech", "not part of a ViewDefinition"),
+        (select(forEach="name", repeat=["contact"]), "$.select[0]", "exclude each other"),
+        (select(forEach=1), "$.select[0].forEach", "expected a string"),
+        (select(repeat="contact"), "$.select[0].repeat", "expected a JSON array"),
+        (select(repeat=["$this"]), "$.select[0].repeat[0]", "cannot be repeated"),
+        (select(repeat=["name.first()"]), "$.select[0].repeat[0]", "cannot be repeated"),
+        (select(repeat=["contct"]), "$.select[0].repeat[0]", "no element 'contct'"),
+        (select(repeat=["name", "contact"]), "$.select[0].repeat", "several types"),
+        (select(column=[{"name": "1x", "path": "id"}]), "$.select[0].column[0].name", "is no name"),
+        (select(column=[{"name": "x" * 64, "path": "id"}]), "$.select[0].column[0].name", "longer than 63"),
+        (select(column=[{"name": "x"}]), "$.select[0].column[0]", "path is missing"),
+        (select(column=[{"name": "x", "path": 5}]), "$.select[0].column[0].path", "expected a string"),
+        (select(column=[{"name": "x", "path": "id"}] * 2), "$.select", "2 columns are named x"),
+        (column("id", collection="yes"), "$.select[0].column[0].collection", "true or false"),
+        (column("id", tag=[{"name": "lambda_pipeline/index", "value": "yes"}]), "$.select[0].column[0].tag[0].value",
+         "true or false"),
+        ({**column("id"), "where": [{"path": "gender"}]}, "$.where[0].path", "expected a boolean"),
+        ({**column("id"), "constant": [{"name": "c"}]}, "$.constant[0]", "exactly one value[x]"),
+        ({**column("id"), "constant": [{"name": "c", "valueString": "a", "valueCode": "b"}]}, "$.constant[0]", "has 2"),
+        ({**column("id"), "constant": [{"name": "rowIndex", "valueInteger": 1}]}, "$.constant[0].name", "variable"),
+        ({**column("id"), "constant": [{"name": "c", "valueString": "a\0b"}]}, "$.constant[0].valueString", "U+0000"),
+        (column("'{{relation}}'"), "$", "meaning of its own"),
+    ],
+)  # fmt: skip
+def test_definition(definition: Any, path: str, reason: str) -> None:
+    found = problems(definition)
+    assert [problem.path for problem in found] == [path]
+    assert reason in found[0].reason
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    definition = {
+        "resource": "Patient",
+        "whre": [],
+        "select": [{"column": [{"name": "1a", "path": "id"}, {"name": "b", "path": "brithDate"}], "forEech": "name"},
+                   {"forEach": "nam", "column": [{"name": "c", "path": "gender.x"}]}],
+        "where": [{"path": "gender"}, {"path": "active ="}],
+    }  # fmt: skip
+    assert {problem.path for problem in problems(definition)} >= {
+        "$.whre", "$.select[0].forEech", "$.select[0].column[0].name", "$.select[0].column[1].path",
+        "$.select[1].forEach", "$.where[0].path", "$.where[1].path",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "reason"),
+    [
+        ('{"resource": "Patient",}', "line 1 column", "is not JSON"),
+        ('{"resource": "Patient", "resource": "Patient", "name": "v", "select": []}', "$", "stands twice"),
+        ("[1]", "$", "a JSON object"),
+        ('{"resource": "Patient", "select": [{"column": [{"name": "x", "path": "id"}]}]}', "$", "name is missing"),
+        ("[" * 100_000, "$", "nested too deeply"),
+    ],
+)
+def test_lint_names_file_and_place(text: str, path: str, reason: str) -> None:
+    first = lint(text, "view.json")[0]
+    assert first.file == "view.json"
+    assert first.path.startswith(path)
+    assert reason in first.reason
+
+
+def test_lint_has_nothing_to_say_of_a_good_file() -> None:
+    assert lint(json.dumps({**column("id"), "name": "v"}), "view.json") == []
+
+
+def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**column("id"), "name": "same"}))
+    (tmp_path / "b.json").write_text(json.dumps({**column("id"), "name": "Same"}))
+    (tmp_path / "c.json").write_text(json.dumps({**column("brithDate"), "name": "c"}))
+    (tmp_path / "d.json").write_text("{")
+    with pytest.raises(ViewDefinitionError) as raised:
+        load_views(tmp_path)
+    assert [problem.file for problem in raised.value.problems] == ["b.json", "c.json", "d.json"]
+
+
+def test_a_long_list_of_codes_compiles() -> None:
+    codes = " or ".join(f"code = '{number}'" for number in range(1000))
+    assert compile_view(column(f"code.coding.where({codes}).exists()", resource="Condition"))
+
+
+def test_a_definition_nested_without_end_is_refused() -> None:
+    nested: dict[str, Any] = {"column": [{"name": "x", "path": "id"}]}
+    for _ in range(3000):
+        nested = {"select": [nested]}
+    (problem,) = problems({"resource": "Patient", "select": [nested]})
+    assert "nested too deeply" in problem.reason

@@ -356,7 +356,7 @@ def capture_entries(
             bodies |= _bodies(connection, tables, resource_type, page)
             for name, view in views.items():
                 if view.resource == resource_type:
-                    found, failed = _rows(connection, tables, view, page)
+                    found, failed = capture_rows(connection, tables, view, page)
                     rows.setdefault(name, {}).update(found)
                     for one in failed:
                         unreadable.setdefault(one.key, {})[name] = one
@@ -389,9 +389,10 @@ def _bodies(
     return bodies
 
 
-def _rows(
+def capture_rows(
     connection: Connection, tables: HapiTables, view: View, res_ids: tuple[int, ...]
 ) -> tuple[dict[ResourceKey, str], tuple[Unreadable, ...]]:
+    """The view's rows of these resources, as JSON text by key (`entry.text_rows`), and what could not be read."""
     rows: dict[ResourceKey, str] = {}
 
     def keep(relation: Relation) -> int:

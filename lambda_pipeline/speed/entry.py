@@ -75,16 +75,20 @@ def pack(change: Change, seq: int, rows: str, unreadable: Unreadable | None) -> 
     return f'{head[:-1]}, "r": {rows}{quarantine}}}'
 
 
-def rows_as_text(view: View, relation: Relation) -> sql.Composed:
-    """A statement giving `_partition, _id` and the view's rows of that resource as a JSON list of lists of text.
+def text_rows(view: View) -> sql.Composed:
+    """An aggregate over rows of the view: a JSON list of lists of text, as text.
 
     Each value is PostgreSQL's own text of the typed column, so that casting it back gives exactly the table's value.
     """
     columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in view.columns)
-    return sql.SQL(
-        "SELECT _partition, _id, jsonb_agg(to_jsonb(ARRAY[{columns}]))::text FROM ({view}\n) AS rows"
-        " GROUP BY _partition, _id"
-    ).format(columns=columns, view=view.select(relation.query))
+    return sql.SQL("jsonb_agg(to_jsonb(ARRAY[{}]))::text").format(columns)
+
+
+def rows_as_text(view: View, relation: Relation) -> sql.Composed:
+    """A statement giving `_partition, _id` and the view's rows of that resource, as `text_rows`."""
+    return sql.SQL("SELECT _partition, _id, {rows} FROM ({view}\n) AS rows GROUP BY _partition, _id").format(
+        rows=text_rows(view), view=view.select(relation.query)
+    )
 
 
 def typed_columns(view: View, row: str) -> sql.Composed:

@@ -1,0 +1,22 @@
+"""`demo`: the whole pipeline in a minute."""
+
+import click
+
+from lambda_pipeline import embedded
+from lambda_pipeline.demo import story
+from lambda_pipeline.settings import load_settings
+
+
+@click.command()
+@click.option("--patients", type=click.IntRange(min=200), default=1_000, show_default=True, help="How many there are.")
+def demo(*, patients: int) -> None:
+    """Show the whole pipeline in a minute: a hospital, one night, one morning, and one question asked three times.
+
+    Runs on the embedded servers, in a database of its own that it makes and drops; what dev keeps is not touched.
+    Fails when an answer differs from a full recompute.
+    """
+    settings = load_settings()
+    click.echo("starting the embedded PostgreSQL and Valkey ...", err=True)
+    servers = embedded.start(settings.home)
+    story.tell(servers.postgres_url, servers.redis_url, settings, patients=patients, say=click.echo)
+    click.echo("The servers go on running: make stop (lambda-pipeline stop) ends them.", err=True)

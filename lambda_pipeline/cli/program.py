@@ -1,0 +1,158 @@
+"""The program: its commands, its exit codes, and how errors reach the terminal.
+
+Commands are imported when they are called: asking a question must not wait for what the UI needs.
+"""
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import click
+
+from lambda_pipeline.errors import LambdaPipelineError
+
+NAME = "lambda-pipeline"
+BAD_INPUT = 3
+INTERRUPTED = 130
+READER_GONE = 141
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("demo", "Show the whole pipeline in a minute, on data of its own."),
+    "dev": ("servers", "Run everything with Dagster's UI, on embedded servers where no URL is set."),
+    "stop": ("servers", "Stop what dev, demo and other commands started; data stays."),
+    "clean": ("servers", "Stop the embedded servers and remove all they keep."),
+    "check": ("inspection", "Check servers, versions, rights, HAPI's tables and view definitions."),
+    "status": ("inspection", "Show what is published, how fresh answers are, and what is wrong."),
+    "refresh": ("layers", "Build or refresh all views and publish them as one generation."),
+    "poll": ("layers", "Capture what changed in HAPI since the last poll, once."),
+    "query": ("questions", "Ask for rows of one view."),
+    "sql": ("questions", "Ask with one SELECT over the views."),
+    "views": ("views", "Check, show, run, list and drop view definitions."),
+    "load": ("source", "Put FHIR files into the embedded demo source."),
+}
+"""Command -> module in this package, and what it is for."""
+
+HELP = """How many patients match, right now, and can I trust the number?
+
+Results go to standard output; progress and messages go to standard error.
+
+\b
+Servers are named by environment variables; those not set are started from the embedded binaries:
+  HAPI_DB_URL   postgresql://user:password@host:5432/hapi   HAPI's database
+  REDIS_URL     redis://host:6379/0                         the speed layer
+Everything else is set by LAMBDA_PIPELINE_<NAME>, such as LAMBDA_PIPELINE_HOME.
+
+\b
+Exit codes:
+  0  done
+  1  unhealthy, or the command failed
+  2  a setting is wrong, or a server cannot be reached
+  3  bad input: an unknown view, column or option, SQL that is no single SELECT, a file that cannot be read
+  4  the answer is refused: it cannot be shown to be right
+  5  a refresh failed; the last generation is still published
+"""
+
+logger = logging.getLogger("lambda_pipeline")
+
+
+class Program(click.Group):
+    """The root command; knows its commands by name and imports none of them to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"lambda_pipeline.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list in `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Program, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="More messages, and a traceback for errors nobody foresaw.")
+@click.version_option(version("lambda-pipeline"), prog_name=NAME)
+def program(*, quiet: bool, verbose: bool) -> None:
+    """See `HELP`."""
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    logger.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and end the process with its exit code.
+
+    Args:
+        arguments: those of the command line by default.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code; every error becomes one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    handler = _log_to_stderr()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer has no reader either, and the interpreter would try it again on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = READER_GONE
+    finally:
+        logger.removeHandler(handler)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        result = program.main(args=arguments, prog_name=NAME, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{NAME}: interrupted", err=True)
+        return INTERRUPTED
+    except LambdaPipelineError as error:
+        click.echo(f"{NAME}: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the last line of defence: a traceback may quote patients' data)
+        if logger.isEnabledFor(logging.DEBUG):
+            traceback.print_exc()
+        click.echo(
+            f"{NAME}: unforeseen {type(error).__name__}: this is a defect (lambda-pipeline --verbose shows where)",
+            err=True,
+        )
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _log_to_stderr() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    return handler
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"

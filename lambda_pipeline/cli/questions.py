@@ -1,0 +1,184 @@
+"""`query` and `sql`: questions, and answers with what may be said about them."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from lambda_pipeline.cli.deployed import opened
+from lambda_pipeline.errors import BadRequestError
+from lambda_pipeline.serving import Answer, Filter, Mode, Operator, Serving, parse_filter
+from lambda_pipeline.serving.export import StreamFormat, stream
+
+SHOWN_QUARANTINED = 10
+
+Command = Callable[..., Any]
+
+
+def answer_options(command: Command) -> Command:
+    """The options that both kinds of question have."""
+    for option in reversed(
+        (
+            click.option("--count", is_flag=True, help="Print only the number of rows."),
+            click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Print at most N rows; all count."),
+            click.option(
+                "--mode",
+                type=click.Choice(get_args(Mode)),
+                default="live",
+                show_default=True,
+                help="live: batch and speed merged; batch: the generation alone; source: a recompute from HAPI.",
+            ),
+            click.option(
+                "--format",
+                "format_",
+                type=click.Choice(get_args(StreamFormat)),
+                default="table",
+                show_default=True,
+                help="How rows are printed.",
+            ),
+            click.option(
+                "--max-age",
+                type=click.FloatRange(min=0, min_open=True),
+                metavar="SECONDS",
+                help="Read HAPI's tables too when what is captured is older than this.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog=f"Operators: {', '.join(Operator)}. Values of in and between are separated by commas or a JSON array; "
+    "that of is-null is true or false. ne leaves out rows whose value is missing, as SQL does."
+)
+@click.argument("view")
+@click.option(
+    "--where",
+    nargs=3,
+    multiple=True,
+    metavar="COLUMN OP VALUE",
+    help="Keep rows where this holds; several must all hold. Applied after the merge.",
+)
+@click.option("--columns", default="", metavar="A,B", help="Which columns, in which order; all by default.")
+@answer_options
+def query(
+    view: str,
+    *,
+    where: Sequence[tuple[str, str, str]],
+    columns: str,
+    count: bool,
+    limit: int | None,
+    mode: Mode,
+    format_: StreamFormat,
+    max_age: float | None,
+) -> None:
+    """Ask for rows of VIEW.
+
+    \b
+    lambda-pipeline query patient_demographics --where gender eq male --count
+    lambda-pipeline query observation_labs --where loinc_code eq 4548-4 --where value_quantity gt 6.5 --format csv
+    """
+    with opened() as deployment:
+        serving = deployment.serving
+        answer = serving.query(
+            view,
+            where=_filters(serving, view, where),
+            columns=[name.strip() for name in columns.split(",")] if columns else (),
+            limit=0 if count else limit,
+            mode=mode,
+            **_freshness(max_age),
+        )
+    _print(answer, count=count, format_=format_)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of :NAME in the statement.")
+@click.option("--compare", is_flag=True, help="Say as well what batch alone would have answered.")
+@answer_options
+def sql(
+    file: str,
+    *,
+    parameters: Sequence[str],
+    compare: bool,
+    count: bool,
+    limit: int | None,
+    mode: Mode,
+    format_: StreamFormat,
+    max_age: float | None,
+) -> None:
+    """Ask with the one SELECT in FILE, or from standard input (-), over the views by their names.
+
+    \b
+    lambda-pipeline sql sql/queries/male_diabetics.sql --compare
+    echo "SELECT gender, count(*) FROM patient_simple GROUP BY 1" | lambda-pipeline sql -
+    """
+    statement, values = _statement(file), _values(parameters)
+    with opened() as deployment:
+        answer = deployment.serving.select(
+            statement, values, limit=0 if count else limit, mode=mode, compare=compare, **_freshness(max_age)
+        )
+    _print(answer, count=count, format_=format_)
+
+
+def _filters(serving: Serving, view: str, where: Sequence[tuple[str, str, str]]) -> list[Filter]:
+    known = serving.known_views() if where else {}
+    if view not in known:
+        return []
+    return [parse_filter(column, operator, value, known[view].columns) for column, operator, value in where]
+
+
+def _freshness(max_age: float | None) -> dict[str, float]:
+    return {} if max_age is None else {"freshness_target_s": max_age}
+
+
+def _statement(file: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise BadRequestError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadRequestError(f"{file} is not UTF-8") from None
+
+
+def _values(parameters: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for each in parameters:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise BadRequestError(f"--param {name or each}: no value", hint="write --param name=value")
+        if name in values:
+            raise BadRequestError(f"--param {name} is given twice")
+        values[name] = value
+    return values
+
+
+def _print(answer: Answer, *, count: bool, format_: StreamFormat) -> None:
+    for line in about(answer):
+        click.echo(line, err=True)
+    if count:
+        click.echo(str(answer.row_count))
+    else:
+        stream(answer, format_, sys.stdout)
+
+
+def about(answer: Answer) -> list[str]:
+    """What an answer says of itself, in lines for a person."""
+    as_of = answer.valid_as_of.isoformat(timespec="milliseconds")
+    lines = [f"{answer.row_count:,} rows, valid as of {as_of}, from {' and '.join(answer.sources) or 'no view'}"]
+    if (counts := answer.counts) is not None:
+        lines.append(
+            f"batch alone {counts.batch_count:,}; overlay {counts.speed_count:,} entries, {counts.overlap_count:,} of them"
+            f" over batch rows; rows added {counts.added:,}, removed {counts.removed:,}"
+        )
+    lines += [f"note: {note}" for note in answer.notes]
+    if answer.quarantined:
+        lines.append(f"warning: {len(answer.quarantined):,} resources are missing, since they cannot be read:")
+        lines += [f"  {one.resource} in {one.view}: {one.reason}" for one in answer.quarantined[:SHOWN_QUARANTINED]]
+        if len(answer.quarantined) > SHOWN_QUARANTINED:
+            lines.append(f"  and {len(answer.quarantined) - SHOWN_QUARANTINED:,} more (lambda-pipeline status --json)")
+    return lines

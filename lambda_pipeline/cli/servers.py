@@ -1,0 +1,44 @@
+"""`dev`, `stop` and `clean`: the development servers."""
+
+import click
+
+from lambda_pipeline import embedded, launcher
+from lambda_pipeline.settings import load_settings
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True, help="Of the UI on 127.0.0.1.")
+@click.option("--detach", is_flag=True, help="Return as soon as the UI answers; lambda-pipeline stop ends it.")
+@click.option("--changing", is_flag=True, help="Keep the embedded source changing, so that freshness can be watched.")
+@click.option(
+    "--patients",
+    type=click.IntRange(min=50),
+    default=1_000,
+    show_default=True,
+    help="Synthetic patients in an embedded source that is still empty.",
+)
+@click.pass_context
+def dev(ctx: click.Context, *, port: int, detach: bool, changing: bool, patients: int) -> None:
+    """Run everything with Dagster's UI, on embedded servers where no URL is set.
+
+    Stays until Ctrl-C. The embedded servers go on running, and the next dev finds its data again.
+    """
+    ctx.exit(launcher.dev(port=port, detach=detach, changing=changing, patients=patients))
+
+
+@click.command()
+def stop() -> None:
+    """Stop Dagster and the embedded servers, whoever started them; data stays."""
+    launcher.stop()
+
+
+@click.command()
+def clean() -> None:
+    """Stop everything and remove all that is kept under LAMBDA_PIPELINE_HOME: data, logs, results.
+
+    Servers that are named by a URL are not touched.
+    """
+    settings = load_settings()
+    launcher.stop(settings=settings)
+    embedded.clean(settings.home)
+    click.echo(f"removed {settings.home}", err=True)

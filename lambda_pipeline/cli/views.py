@@ -1,0 +1,151 @@
+"""`views`: what an author of view definitions works with."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from lambda_pipeline import embedded
+from lambda_pipeline.catalog import drop_retired, view_statuses
+from lambda_pipeline.cli.deployed import opened
+from lambda_pipeline.cli.documents import lines_of, run
+from lambda_pipeline.cli.inspection import views_table
+from lambda_pipeline.database import Database
+from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.serving import Answer
+from lambda_pipeline.serving.export import StreamFormat, stream
+from lambda_pipeline.serving.frames import to_frame
+from lambda_pipeline.settings import load_settings
+from lambda_pipeline.views import View, compile_view, lint
+
+Definition = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+@click.group()
+def views() -> None:
+    """Check, show, run, list and drop view definitions."""
+
+
+@views.command("lint")
+@click.argument("files", nargs=-1, required=True, type=Definition)
+@click.pass_context
+def lint_files(ctx: click.Context, files: Sequence[Path]) -> None:
+    """Say everything that is wrong with FILES, each with its JSON path, the reason and a hint.
+
+    Exits with 1 when something is.
+    """
+    problems = [problem for file in files for problem in _problems(file)]
+    for problem in problems:
+        click.echo(str(problem))
+    wrong = len({problem.file for problem in problems})
+    click.echo(f"{len(files)} files, {len(problems)} problems in {wrong} of them", err=True)
+    if problems:
+        ctx.exit(1)
+
+
+@views.command("sql")
+@click.argument("file", type=Definition)
+def show_sql(file: Path) -> None:
+    """Print the SELECT that the ViewDefinition in FILE is compiled to.
+
+    {{relation}} stands for the resources that it runs over.
+    """
+    view = _compiled(file)
+    click.echo(f"-- view {view.name} over {view.resource}, digest {view.digest}")
+    if view.description:
+        click.echo("-- " + " ".join(view.description.split()))
+    click.echo("--")
+    width = max(len(column.name) for column in view.columns)
+    for column in view.columns:
+        described = f"  {' '.join(column.description.split())}" if column.description else ""
+        click.echo(f"--   {column.name:<{width}}  {column.type}{described}")
+    click.echo(view.statement.rstrip())
+
+
+@views.command("run")
+@click.argument("file", type=Definition)
+@click.option("--ndjson", "data", required=True, type=Definition, metavar="DATA", help="Resources, plain or gzipped.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(get_args(StreamFormat)),
+    default="table",
+    show_default=True,
+    help="How rows are printed.",
+)
+@click.pass_context
+def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: StreamFormat) -> None:
+    """Print the rows of the ViewDefinition in FILE over the resources of an NDJSON file.
+
+    Runs in the embedded PostgreSQL, whatever HAPI_DB_URL says, and leaves nothing there. Resources that cannot be read
+    are named on standard error, the others have their rows all the same; the exit code is then 1.
+    """
+    view = _compiled(file)
+    database = Database(embedded.start(load_settings().home, redis=False).postgres_url)
+    try:
+        with database.connect() as connection:
+            rows, bad = run(connection, view, lines_of(data))
+    finally:
+        database.close()
+    for line in bad:
+        click.echo(f"{data.name} line {line.number}: {line.reason}", err=True)
+    click.echo(f"{len(rows):,} rows", err=True)
+    stream(_answer(view, rows, data.name), format_, sys.stdout)
+    if bad:
+        ctx.exit(1)
+
+
+@views.command("list")
+def list_views() -> None:
+    """List all views: what the published generation holds of them, and whether their files say the same."""
+    with opened() as deployment, deployment.database.connect() as connection:
+        statuses = view_statuses(connection, deployment.views)
+    click.echo(views_table(statuses))
+
+
+@views.command("drop")
+@click.argument("name")
+def drop(name: str) -> None:
+    """Drop the tables of view NAME, whose file was removed and which no published generation holds any more."""
+    with opened() as deployment:
+        dropped = drop_retired(deployment.database, name, deployment.views)
+    click.echo(f"dropped {', '.join(dropped)}")
+
+
+def _problems(file: Path) -> list[Problem]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return [Problem(str(file), "$", "is not UTF-8")]
+    except OSError as error:
+        return [Problem(str(file), "$", f"cannot be read: {error.strerror}")]
+    return lint(text, str(file))
+
+
+def _compiled(file: Path) -> View:
+    """The view of one file.
+
+    Raises:
+        ViewDefinitionError: lists everything that is wrong with it.
+    """
+    problems = _problems(file)
+    if problems:
+        raise ViewDefinitionError(problems)
+    return compile_view(json.loads(file.read_text(encoding="utf-8-sig"), parse_float=Decimal), file=str(file))
+
+
+def _answer(view: View, rows: Sequence[Sequence[object]], source: str) -> Answer:
+    return Answer(
+        frame=to_frame(rows, view.columns),
+        columns=view.columns,
+        row_count=len(rows),
+        valid_as_of=datetime.now(UTC),
+        generation=None,
+        mode="source",
+        sources=(source,),
+    )

@@ -1,0 +1,12 @@
+-- Completed procedures that began on :since or later, by procedure.
+-- lambda-pipeline sql sql/queries/procedures_since.sql --param since=2025-01-01
+-- FHIR times keep their precision as text and are compared by their date; a year or month alone counts as its first moment.
+SELECT p.snomed_code,
+       min(p.snomed_display) AS procedure,
+       count(*) AS procedures,
+       count(DISTINCT p.patient_id) AS patients
+  FROM procedure_history AS p
+ WHERE p.status = 'completed'
+   AND left(coalesce(p.performed_date_time, p.performed_start), 10) >= :since
+ GROUP BY p.snomed_code
+ ORDER BY procedures DESC, p.snomed_code

@@ -1,0 +1,61 @@
+-- Rights, for a DBA to run once in HAPI's database, as its owner or a superuser:  psql -d hapi -f sql/roles.sql
+-- May be run again at any time; changes nothing that is as it should be.
+--
+--   lambda_pipeline          refresh and capture: reads HAPI's tables, owns schema sqlonfhir
+--   lambda_pipeline_reader   serving: reads both, writes nothing
+--
+-- Neither has a password yet: \password lambda_pipeline, or whatever pg_hba.conf asks for.
+-- HAPI's tables are expected in schema public; if they are elsewhere, change hapi_schema below in both places.
+--
+-- Bodies that HAPI 6.10 or older wrote may lie in large objects, which a GRANT on tables does not open. Where
+-- `lambda-pipeline check` says so: let HAPI move them ($reindex with optimizeStorage), or connect as their owner.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lambda_pipeline') THEN
+        CREATE ROLE lambda_pipeline LOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lambda_pipeline_reader') THEN
+        CREATE ROLE lambda_pipeline_reader LOGIN;
+    END IF;
+END
+$$;
+
+COMMENT ON ROLE lambda_pipeline IS 'Batch and speed layer of lambda_pipeline: reads HAPI, owns schema sqlonfhir';
+COMMENT ON ROLE lambda_pipeline_reader IS 'Serving layer of lambda_pipeline: reads HAPI and schema sqlonfhir';
+
+-- CONNECT and TEMPORARY: a recompute (mode source) fills temporary tables. CREATE: sql/schema.sql runs with every refresh.
+DO $$
+BEGIN
+    EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO lambda_pipeline, lambda_pipeline_reader', current_database());
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO lambda_pipeline', current_database());
+END
+$$;
+
+-- HAPI's tables, for reading only. hfj_forced_id is there only in databases that older versions of HAPI have written.
+DO $$
+DECLARE
+    hapi_schema CONSTANT text := 'public';
+    hapi_table text;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO lambda_pipeline, lambda_pipeline_reader', hapi_schema);
+    FOREACH hapi_table IN ARRAY ARRAY['hfj_resource', 'hfj_res_ver', 'hfj_res_tag', 'hfj_tag_def', 'hfj_forced_id'] LOOP
+        IF to_regclass(format('%I.%I', hapi_schema, hapi_table)) IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON %I.%I TO lambda_pipeline, lambda_pipeline_reader', hapi_schema, hapi_table);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The batch layer's schema: lambda_pipeline makes, fills and drops its tables, readers read whatever is in it.
+DO $$
+BEGIN
+    IF to_regnamespace('sqlonfhir') IS NULL THEN
+        CREATE SCHEMA sqlonfhir AUTHORIZATION lambda_pipeline;
+    END IF;
+END
+$$;
+
+GRANT USAGE ON SCHEMA sqlonfhir TO lambda_pipeline_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA sqlonfhir TO lambda_pipeline_reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE lambda_pipeline IN SCHEMA sqlonfhir GRANT SELECT ON TABLES TO lambda_pipeline_reader;

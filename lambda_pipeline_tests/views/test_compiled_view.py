@@ -97,3 +97,7 @@ def test_a_float_in_a_definition_is_read_as_it_was_written(connection: Connectio
         "SELECT 1 AS partition, '' AS type, '' AS id, 1 AS version, now() AS last_updated, '{}'::jsonb body"
     )
     assert connection.execute(compiled.select(relation), {}).fetchall()[0][3] == Decimal("0.1")
+
+
+def test_strings_are_ordered_the_same_on_every_server() -> None:
+    assert "COLLATE \"C\" <" in compile_view(view("gender < 'm'")).statement

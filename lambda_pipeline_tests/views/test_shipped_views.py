@@ -201,7 +201,8 @@ def _empty(view: View) -> str:
         (("SELECT count(*), count(*) FILTER (WHERE gender = 'male'), count(*) FILTER (WHERE deceased)"
          " FROM patient_demographics"), (467, 244, 93)),
         (("SELECT count(DISTINCT patient_id), count(DISTINCT patient_id) FILTER (WHERE gender = 'male')"
-         " FROM condition_simple JOIN patient_simple USING (patient_id) WHERE code_text ILIKE '%diabetes%'"), (159, 85)),
+         " FROM condition_simple JOIN patient_simple USING (patient_id)"
+         " WHERE code_text ILIKE '%diabetes%'"), (159, 85)),
         (("SELECT count(DISTINCT patient_id), count(DISTINCT patient_id) FILTER (WHERE gender = 'male'),"
          " count(DISTINCT patient_id) FILTER (WHERE gender = 'male' AND patient_id NOT IN"
          " (SELECT patient_id FROM condition_diagnoses WHERE code = '38341003'))"

@@ -1,6 +1,6 @@
 """The preflight: whether servers, rights and HAPI's tables are what the pipeline needs, before it is needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,8 +67,14 @@ def examine_views(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.WARN, "views", f"no *.json in {folder}", "add a ViewDefinition")
 
 
-def examine_hapi(database: Database, settings: Settings) -> Iterator[Finding]:
-    """HAPI's database: the server, the rights of this role, the tables and what is in them."""
+def examine_hapi(database: Database, settings: Settings, *, embedded: bool) -> Iterator[Finding]:
+    """HAPI's database: the server, the rights of this role, the tables and what is in them.
+
+    Args:
+        database: HAPI's.
+        settings: schema and zone.
+        embedded: whether it is the embedded demo source, which has no tables before data is put into it.
+    """
     try:
         with database.connect() as connection:
             yield from _server(connection, database)
@@ -77,7 +83,7 @@ def examine_hapi(database: Database, settings: Settings) -> Iterator[Finding]:
             try:
                 schema = probe(connection, settings.hapi_schema)
             except SourceError as error:
-                yield Finding(Level.FAIL, "HAPI's tables", error.message, error.hint)
+                yield _without_tables(error, embedded=embedded)
             if schema is not None:
                 yield from _tables(connection, schema, settings)
     except HapiUnavailableError as error:
@@ -99,7 +105,7 @@ def examine_redis(url: str, settings: Settings) -> Iterator[Finding]:
         raise ConfigurationError(f"REDIS_URL: {error}", hint="redis://host:6379/0 or unix:///path?db=0") from None
     try:
         with client:
-            info: dict[str, Any] = dict(client.info())  # type: ignore[arg-type]
+            info: dict[str, Any] = dict(client.info())
             yield from _redis_server(info)
             yield from _redis_memory(info)
             yield from _redis_persistence(info)
@@ -107,7 +113,16 @@ def examine_redis(url: str, settings: Settings) -> Iterator[Finding]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         yield Finding(Level.UNREACHABLE, "Redis", f"cannot be reached: {_first_line(error)}", "check REDIS_URL")
     except redis.RedisError as error:
-        yield Finding(Level.FAIL, "Redis", _first_line(error), "see sql/roles.sql's counterpart: ACL of the user")
+        yield Finding(
+            Level.FAIL, "Redis", _first_line(error), "check the password in REDIS_URL and what its user may do"
+        )
+
+
+def _without_tables(error: SourceError, *, embedded: bool) -> Finding:
+    if embedded:
+        hint = "run lambda-pipeline dev, or load files with lambda-pipeline load FILE..."
+        return Finding(Level.WARN, "HAPI's tables", "the embedded source has no data yet", hint)
+    return Finding(Level.FAIL, "HAPI's tables", error.message, error.hint)
 
 
 def _server(connection: Connection, database: Database) -> Iterator[Finding]:
@@ -281,16 +296,16 @@ def _time_limit(connection: Connection) -> Iterator[None]:
         yield
 
 
-def _look(connection: Connection, subject: str, look: Any) -> Iterator[Finding]:  # noqa: ANN401 (a function of findings)
+def _look(connection: Connection, subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         with _time_limit(connection):
-            found: list[Finding] = list(look())
+            found = list(look())
     except psycopg.errors.QueryCanceled:
         found = [Finding(Level.WARN, subject, f"looking took more than {LOOK_S} s and was given up")]
     yield from found
 
 
-def _row(connection: Connection, statement: Any, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:  # noqa: ANN401
+def _row(connection: Connection, statement: Any, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
     row = connection.execute(statement, parameters or {}).fetchone()
     assert row is not None
     found: tuple[Any, ...] = row

@@ -1,10 +1,14 @@
 """`demo`: the whole pipeline in a minute."""
 
+import logging
+
 import click
 
 from lambda_pipeline import embedded
 from lambda_pipeline.demo import story
 from lambda_pipeline.settings import load_settings
+
+logger = logging.getLogger("lambda_pipeline")
 
 
 @click.command()
@@ -16,6 +20,8 @@ def demo(*, patients: int) -> None:
     Fails when an answer differs from a full recompute.
     """
     settings = load_settings()
+    if logger.level == logging.INFO:
+        logger.setLevel(logging.WARNING)
     click.echo("starting the embedded PostgreSQL and Valkey ...", err=True)
     servers = embedded.start(settings.home)
     story.tell(servers.postgres_url, servers.redis_url, settings, patients=patients, say=click.echo)

@@ -57,7 +57,7 @@ def check(ctx: click.Context) -> None:
         show(Finding(Level.OK, "HAPI_DB_URL", "not set: the embedded PostgreSQL is the source"))
     database = Database(urls.hapi_db, connect_timeout_s=settings.connect_timeout_s)
     try:
-        for finding in examine_hapi(database, settings):
+        for finding in examine_hapi(database, settings, embedded=urls.embedded_postgres):
             show(finding)
     finally:
         database.close()

@@ -75,7 +75,7 @@ def query(
     format_: StreamFormat,
     max_age: float | None,
 ) -> None:
-    """Ask for rows of VIEW.
+    r"""Ask for rows of VIEW.
 
     \b
     lambda-pipeline query patient_demographics --where gender eq male --count
@@ -110,7 +110,7 @@ def sql(
     format_: StreamFormat,
     max_age: float | None,
 ) -> None:
-    """Ask with the one SELECT in FILE, or from standard input (-), over the views by their names.
+    r"""Ask with the one SELECT in FILE, or from standard input (-), over the views by their names.
 
     \b
     lambda-pipeline sql sql/queries/male_diabetics.sql --compare
@@ -131,7 +131,7 @@ def _filters(serving: Serving, view: str, where: Sequence[tuple[str, str, str]])
     return [parse_filter(column, operator, value, known[view].columns) for column, operator, value in where]
 
 
-def _freshness(max_age: float | None) -> dict[str, float]:
+def _freshness(max_age: float | None) -> dict[str, Any]:
     return {} if max_age is None else {"freshness_target_s": max_age}
 
 
@@ -172,8 +172,8 @@ def about(answer: Answer) -> list[str]:
     lines = [f"{answer.row_count:,} rows, valid as of {as_of}, from {' and '.join(answer.sources) or 'no view'}"]
     if (counts := answer.counts) is not None:
         lines.append(
-            f"batch alone {counts.batch_count:,}; overlay {counts.speed_count:,} entries, {counts.overlap_count:,} of them"
-            f" over batch rows; rows added {counts.added:,}, removed {counts.removed:,}"
+            f"batch alone {counts.batch_count:,}; added {counts.added:,}, removed {counts.removed:,};"
+            f" overlay {counts.speed_count:,} entries, {counts.overlap_count:,} of them over batch rows"
         )
     lines += [f"note: {note}" for note in answer.notes]
     if answer.quarantined:

@@ -1,13 +1,14 @@
 """Jobs: the nightly refresh, and the two ways to ask a question. Results are files; runs hold counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
 from lambda_pipeline import metadata
 from lambda_pipeline.assets import failure
-from lambda_pipeline.errors import LambdaPipelineError
+from lambda_pipeline.errors import BadRequestError, LambdaPipelineError
 from lambda_pipeline.resources import ServingResource
 from lambda_pipeline.run_config import (
     ResultOptions,
@@ -56,7 +57,8 @@ def view_query_job(views: Sequence[View]) -> dg.JobDefinition:
 
     @dg.config_mapping
     def view_query_config(config: model) -> dg.RunConfig:
-        check_view_query(config, by_name)
+        with _refusals():
+            check_view_query(config, by_name)
         return dg.RunConfig(ops={"run_view_query": config})
 
     @dg.job(
@@ -92,7 +94,8 @@ def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
 
     @dg.config_mapping
     def sql_query_config(config: SqlQuery) -> dg.RunConfig:
-        check_sql_query(config, by_name)
+        with _refusals():
+            check_sql_query(config, by_name)
         return dg.RunConfig(ops={"run_sql_query": config})
 
     @dg.job(
@@ -105,6 +108,15 @@ def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
         run_sql_query()
 
     return sql_query
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """A refusal as Dagster's own error for bad config: of others it shows that there was one, not what it said."""
+    try:
+        yield
+    except BadRequestError as error:
+        raise dg.DagsterInvalidConfigError(str(error), [], None) from None  # type: ignore[no-untyped-call]
 
 
 def _answer(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:

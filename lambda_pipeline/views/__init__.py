@@ -7,8 +7,8 @@ view), `compiler` (all of it).
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Where they leave room, or differ from SQL by nature:
 
 - A path that gives several values where one is needed fails with SQLSTATE 21000; `first()` has to be written. An array
-  or object where FHIR has a primitive fails with 22P02. A repeated element anywhere on the way to one that FHIR allows
-  once is not looked for: HAPI stores none.
+  or object where FHIR has a primitive fails with 22P02. On the way to a single value, a list where FHIR allows one
+  element and an object where FHIR has a list are not looked into: neither is FHIR, and HAPI stores none.
 - An element that has only extensions (`_birthDate`) exists, for `exists()` and `empty()`, and has no value. Extensions
   of primitives are read where the element is named: `birthDate.extension('...')`.
 - Comparing dates of different precision, or with and without zone, gives NULL unless the answer is the same for every

@@ -8,6 +8,7 @@ check them against, those of its expressions.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,10 @@ from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column, View
 
 MAX_VIEW_NAME = 48
 """Characters of a view's name: physical tables and indexes append to it, and PostgreSQL cuts names at 63 bytes."""
+
+RESERVED_NAMES = frozenset(("generation", "generation_view", "quarantine"))
+PHYSICAL_NAME = re.compile(r"__\d+$")
+"""The batch layer keeps its own tables beside the views, and calls physical tables `<view>__<n>`."""
 
 
 def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
@@ -54,8 +59,9 @@ def load_views(folder: Path) -> tuple[View, ...]:
         problems += found
         if view is None:
             continue
-        if not view.name:
-            problems.append(Problem(path.name, "$", "name is missing", "it names the view's table"))
+        unusable = _name_problem(view)
+        if unusable is not None:
+            problems.append(unusable)
         elif view.name.lower() in views:
             other = views[view.name.lower()].file
             problems.append(Problem(path.name, "$.name", f"{other} has a view of this name already"))
@@ -74,9 +80,17 @@ def lint(text: str, file: str) -> list[Problem]:
         file: what to call it.
     """
     view, problems = _read(text.encode(), file)
-    if view is not None and not view.name:
-        problems.append(Problem(file, "$", "name is missing", "it names the view's table"))
-    return problems
+    unusable = _name_problem(view) if view is not None else None
+    return problems if unusable is None else [*problems, unusable]
+
+
+def _name_problem(view: View) -> Problem | None:
+    """Why a relation cannot have the view's name."""
+    if not view.name:
+        return Problem(view.file, "$", "name is missing", "it names the view's table")
+    if view.name.lower() in RESERVED_NAMES or PHYSICAL_NAME.search(view.name):
+        return Problem(view.file, "$.name", f"{view.name} is or may be the name of a table of the batch layer")
+    return None
 
 
 def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:

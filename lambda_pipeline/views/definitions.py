@@ -85,9 +85,14 @@ def is_primitive(type_name: str | None) -> bool:
     return type_name in PRIMITIVE_TYPES
 
 
+def is_concrete_resource(type_name: str) -> bool:
+    """Whether there can be resources of the type."""
+    return is_resource(type_name) and type_name not in ABSTRACT_RESOURCES
+
+
 def resource_types() -> list[str]:
     """The concrete resource types."""
-    return sorted(name for name in _lines() if is_resource(name) and name not in ABSTRACT_RESOURCES)
+    return sorted(name for name in _lines() if is_concrete_resource(name))
 
 
 def elements_elsewhere(name: str) -> set[tuple[str, ...]]:

@@ -92,7 +92,7 @@ def _of_type(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focu
             )
         return narrow(target, kind)
     if target.type in definitions.ABSTRACT_RESOURCES:
-        if kind not in definitions.resource_types():
+        if not definitions.is_concrete_resource(kind):
             raise FhirPathError(f"FHIR R4 has no resource type {kind}", argument.position)
         return tree.OfResource(target, kind, target.many)
     if target.type != kind:
@@ -152,7 +152,7 @@ def _reference_key(analysis: "Analysis", target: tree.Node, call: fhirpath.Call,
     if target.type != "Reference":
         raise FhirPathError(f"getReferenceKey() takes a Reference, not {analysis.article(target)}", call.position)
     resource = type_specifier(call.arguments[0]) if call.arguments else None
-    if resource is not None and resource not in definitions.resource_types():
+    if resource is not None and not definitions.is_concrete_resource(resource):
         raise FhirPathError(f"{resource} is no resource type", call.arguments[0].position)
     return tree.ReferenceKey(target, resource, target.many)
 

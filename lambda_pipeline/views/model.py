@@ -242,7 +242,7 @@ class Reader:
         if not isinstance(resource, str):
             self.problem("$.resource" if "resource" in definition else "$", "resource is missing or no string")
             return ""
-        if resource not in definitions.resource_types():
+        if not definitions.is_concrete_resource(resource):
             hint = definitions.suggestion(resource, definitions.resource_types())
             self.problem("$.resource", f"FHIR R4 has no resource type {resource!r}", hint)
             return ""

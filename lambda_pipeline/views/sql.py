@@ -30,7 +30,7 @@ class Place:
     Attributes:
         base: SQL expression that yields one jsonb value, or NULL.
         path: jsonpath below it, without the leading `$`.
-        keys: the same as keys, where every step is a member that FHIR allows once; else None.
+        keys: the same as keys and positions, where there is one element at most by FHIR's definitions; else None.
         ends_in_member: whether the last step is a member.
         is_column: whether `base` is a plain column, which is never NULL where it is read.
         is_cheap: whether naming `base` twice costs little.
@@ -38,7 +38,7 @@ class Place:
 
     base: str
     path: str = ""
-    keys: tuple[str, ...] | None = ()
+    keys: tuple[str | int, ...] | None = ()
     ends_in_member: bool = False
     is_column: bool = False
     is_cheap: bool = False
@@ -57,6 +57,11 @@ class Place:
         """One step further."""
         keys = None if repeats or self.keys is None else (*self.keys, key)
         return replace(self, path=f"{self.path}.{json_string(key)}", keys=keys, ends_in_member=True)
+
+    def member_at(self, key: str, index: int) -> "Place":
+        """One step further, to one element of a list."""
+        keys = None if self.keys is None else (*self.keys, key, index)
+        return replace(self, path=f"{self.path}.{json_string(key)}[{index}]", keys=keys, ends_in_member=False)
 
     def filter(self, criteria: str) -> "Place":
         """Only the elements for which a jsonpath predicate is true."""
@@ -132,11 +137,8 @@ class Lowering:
                 return self.place(target).filter(f'@."resourceType" == {json_string(kind)}')
             case tree.Where():
                 return self._filtered(node)
-            case tree.At(target, None):
-                place = self.place(target)
-                return Place(f"jsonb_path_query_first({place.base}, {place.jsonpath})", is_cheap=place.is_cheap)
-            case tree.At(target, index) if index is not None:
-                return self._at(self.place(target), index)
+            case tree.At(target, index):
+                return self._at(target, index)
             case tree.ReferenceKey(many=True) | tree.Boundary(many=True):
                 return self._mapped(node)
             case tree.Constant() | tree.Nothing():
@@ -176,12 +178,21 @@ class Lowering:
             path="[*]", keys=None,
         )  # fmt: skip
 
-    def _at(self, place: Place, index: tree.Node) -> Place:
-        array = f"jsonb_path_query_array({place.base}, {place.jsonpath})"
-        if isinstance(index, tree.Constant):
-            number = int(index.value)
-            return Place(f"({array} -> {number})") if 0 <= number < 2**31 else Place("NULL::jsonb")
-        return Place(f"({array} -> {self._row_index})")
+    def _at(self, target: tree.Node, index: tree.Node | None) -> Place:
+        """One element; of a list that is no list of lists by its position, else out of the flattened list."""
+        number = 0 if index is None else int(index.value) if isinstance(index, tree.Constant) else None
+        if number is not None and not 0 <= number < 2**31:
+            return Place("NULL::jsonb")
+        if number is not None and isinstance(target, tree.Member) and target.repeats and not target.target.many:
+            self._note(target.target, target.key)
+            return self.place(target.target).member_at(target.key, number)
+        place = self.place(target)
+        if index is None:
+            return Place(f"jsonb_path_query_first({place.base}, {place.jsonpath})", is_cheap=place.is_cheap)
+        return Place(
+            f"(jsonb_path_query_array({place.base}, {place.jsonpath})"
+            f" -> {self._row_index if number is None else number})"
+        )
 
     def _mapped(self, node: tree.ReferenceKey | tree.Boundary) -> Place:
         if isinstance(node, tree.ReferenceKey):
@@ -284,7 +295,7 @@ class Lowering:
         self._note_whole(node)
         place = self.place(node)
         one = self._one(place)
-        if place.keys and place.is_cheap:
+        if place.keys and place.is_cheap and isinstance(place.keys[-1], str):
             array = failure(f"jsonb_typeof({one}) || ' instead of one element'", "jsonb")
             return f"CASE WHEN jsonb_typeof({one}) = 'array' THEN {array} ELSE {one} END"
         return one
@@ -455,5 +466,5 @@ def _text_of(one: str, written: str) -> str:
 
 
 def _operator(place: Place, *, text: bool) -> str:
-    *inner, last = place.keys or ("",)
-    return "".join([place.base, *(f" -> {quoted(key)}" for key in inner), f" {'->>' if text else '->'} {quoted(last)}"])
+    *inner, last = (quoted(key) if isinstance(key, str) else str(key) for key in place.keys or ("",))
+    return "".join([place.base, *(f" -> {key}" for key in inner), f" {'->>' if text else '->'} {last}"])

@@ -105,7 +105,7 @@ def test_the_caret_is_in_the_line_that_is_wrong() -> None:
         (select(forEach=1), "$.select[0].forEach", "expected a string"),
         (select(repeat="contact"), "$.select[0].repeat", "expected a JSON array"),
         (select(repeat=["$this"]), "$.select[0].repeat[0]", "cannot be repeated"),
-        (select(repeat=["name.first()"]), "$.select[0].repeat[0]", "cannot be repeated"),
+        (select(repeat=["contact.where(telecom.first().exists())"]), "$.select[0].repeat[0]", "cannot be repeated"),
         (select(repeat=["contct"]), "$.select[0].repeat[0]", "no element 'contct'"),
         (select(repeat=["name", "contact"]), "$.select[0].repeat", "several types"),
         (select(column=[{"name": "1x", "path": "id"}]), "$.select[0].column[0].name", "is no name"),
@@ -173,6 +173,12 @@ def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
     with pytest.raises(ViewDefinitionError) as raised:
         load_views(tmp_path)
     assert [problem.file for problem in raised.value.problems] == ["b.json", "c.json", "d.json"]
+
+
+@pytest.mark.parametrize("name", ["generation", "Quarantine", "labs__7"])
+def test_names_of_the_batch_layer_are_taken(name: str) -> None:
+    (problem,) = lint(json.dumps({**column("id"), "name": name}), "view.json")
+    assert problem.path == "$.name"
 
 
 def test_a_long_list_of_codes_compiles() -> None:

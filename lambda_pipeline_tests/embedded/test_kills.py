@@ -169,7 +169,8 @@ def test_a_home_removed_under_running_servers_is_a_new_home(home: Path) -> None:
 def test_servers_of_a_removed_home_can_be_stopped(home: Path) -> None:
     embedded.start(home)
     shutil.rmtree(home)
-    assert embedded.stop(home) == ["PostgreSQL", "Valkey"]
+    # PostgreSQL ends by itself once it notices that its files are gone; Valkey never does.
+    assert embedded.stop(home)[-1] == "Valkey"
     assert pids(home) == [[], []]
     assert not home.exists()
 

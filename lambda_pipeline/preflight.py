@@ -27,6 +27,7 @@ LOOK_S = 10
 """How long one look at HAPI's tables may take."""
 SAMPLE = 10_000
 """How many of the newest version rows are looked at for what is costly to find."""
+EXACT_COUNT_BELOW = 1_000_000
 CLOCK_TOLERANCE_S = 60.0
 
 
@@ -167,18 +168,22 @@ def _rights(connection: Connection) -> Iterator[Finding]:
 
 def _tables(connection: Connection, schema: HapiSchema, settings: Settings) -> Iterator[Finding]:
     resources = schema.table("hfj_resource")
-    (count,) = _row(
-        connection, sql.SQL("SELECT greatest(0, reltuples)::bigint FROM pg_class WHERE oid = {}::regclass").format(
-            sql.Literal(f'"{settings.hapi_schema}".hfj_resource')
-        )
-    )  # fmt: skip
-    yield Finding(Level.OK, "HAPI's tables", f"schema of {_generation(schema)}, about {count:,} resources")
+    yield from _look(connection, "HAPI's tables", lambda: _shape(connection, schema, settings.hapi_schema))
     if schema.unfilled_fhir_id:
         text = "rows without fhir_id: ids come from hfj_forced_id, and two rows may claim one id"
         yield Finding(Level.WARN, "logical ids", text, "let HAPI's migrator finish the upgrade")
     yield from _look(connection, "large objects", lambda: _large_objects(connection, schema))
     yield from _look(connection, "bodies", lambda: _nul_characters(connection, schema))
     yield from _look(connection, "zone", lambda: _clock(connection, resources, settings.source_timezone))
+
+
+def _shape(connection: Connection, schema: HapiSchema, name: str) -> Iterator[Finding]:
+    (estimate,) = _row(connection, _ESTIMATE, {"table": f'"{name}".hfj_resource'})
+    count = f"about {estimate:,}"
+    if estimate < EXACT_COUNT_BELOW:
+        (exact,) = _row(connection, sql.SQL("SELECT count(*) FROM {}").format(schema.table("hfj_resource")))
+        count = f"{exact:,}"
+    yield Finding(Level.OK, "HAPI's tables", f"schema of {_generation(schema)}, {count} resources with deleted ones")
 
 
 def _generation(schema: HapiSchema) -> str:
@@ -332,6 +337,8 @@ _OWNED = """
 SELECT has_schema_privilege('sqlonfhir', 'CREATE'),
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = to_regnamespace('sqlonfhir') AND c.relkind IN ('r', 'v')
                   AND NOT pg_has_role(c.relowner, 'MEMBER'))"""
+
+_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%(table)s)"
 
 _LARGE_OBJECTS = """
 SELECT v.res_text::bigint

@@ -14,7 +14,7 @@ logger = logging.getLogger("lambda_pipeline")
 @click.command()
 @click.option("--patients", type=click.IntRange(min=200), default=1_000, show_default=True, help="How many there are.")
 def demo(*, patients: int) -> None:
-    """Show the whole pipeline in a minute: a hospital, one night, one morning, and one question asked three times.
+    """Show the whole pipeline in a minute: one question, asked before, during and after a day.
 
     Runs on the embedded servers, in a database of its own that it makes and drops; what dev keeps is not touched.
     Fails when an answer differs from a full recompute.

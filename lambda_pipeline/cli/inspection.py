@@ -36,7 +36,7 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
 @click.command()
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Check servers, versions, rights, HAPI's tables and view definitions, before they are needed.
+    """Check servers, versions, rights, HAPI's tables and view definitions before use.
 
     Changes nothing but one key in Redis, which it removes again. Exits with 1 when something fails, with 2 when a
     server cannot be reached; warnings do not count.

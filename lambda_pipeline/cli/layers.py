@@ -34,8 +34,6 @@ def poll(ctx: click.Context, *, rebuild: bool) -> None:
     if done.waiting:
         click.echo(f"nothing captured: {done.waiting}", err=True)
         ctx.exit(1)
-    if done.rebuilt:
-        click.echo(f"the overlay was made anew: {done.rebuilt}", err=True)
     click.echo(_captured(done))
     if done.over_budget:
         click.echo("the overlay is full: run lambda-pipeline refresh", err=True)

@@ -21,18 +21,24 @@ INTERRUPTED = 130
 READER_GONE = 141
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "demo": ("demo", "Show the whole pipeline in a minute, on data of its own."),
+    "demo": ("demo", "Show the whole pipeline in a minute: one question, asked before, during and after a day."),
     "dev": ("servers", "Run everything with Dagster's UI, on embedded servers where no URL is set."),
-    "stop": ("servers", "Stop what dev, demo and other commands started; data stays."),
-    "clean": ("servers", "Stop the embedded servers and remove all they keep."),
-    "check": ("inspection", "Check servers, versions, rights, HAPI's tables and view definitions."),
+    "stop": ("servers", "Stop Dagster and the embedded servers, whoever started them; data stays."),
+    "clean": ("servers", "Stop everything and remove what is kept under LAMBDA_PIPELINE_HOME: data, logs, results."),
+    "check": (
+        "inspection",
+        "Check servers, versions, rights, HAPI's tables and view definitions before use.",
+    ),
     "status": ("inspection", "Show what is published, how fresh answers are, and what is wrong."),
     "refresh": ("layers", "Build or refresh all views and publish them as one generation."),
     "poll": ("layers", "Capture what changed in HAPI since the last poll, once."),
-    "query": ("questions", "Ask for rows of one view."),
-    "sql": ("questions", "Ask with one SELECT over the views."),
+    "query": ("questions", "Ask for rows of VIEW."),
+    "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "views": ("views", "Check, show, run, list and drop view definitions."),
-    "load": ("source", "Put FHIR files into the embedded demo source."),
+    "load": (
+        "source",
+        "Put FHIR FILES into the embedded source: NDJSON, bundles, single resources; also gzipped.",
+    ),
 }
 """Command -> module in this package, and what it is for."""
 
@@ -121,7 +127,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        result = program.main(args=arguments, prog_name=NAME, standalone_mode=False)
+        # Not program.main(): that would take a reader that went away for a failure.
+        with program.make_context(NAME, list(sys.argv[1:] if arguments is None else arguments)) as context:
+            program.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.ClickException as error:
         error.show()
         return BAD_INPUT
@@ -141,7 +151,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             err=True,
         )
         return 1
-    return result if isinstance(result, int) else 0
+    return 0
 
 
 def _log_to_stderr() -> logging.Handler:

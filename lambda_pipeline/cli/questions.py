@@ -110,7 +110,9 @@ def sql(
     format_: StreamFormat,
     max_age: float | None,
 ) -> None:
-    r"""Ask with the one SELECT in FILE, or from standard input (-), over the views by their names.
+    r"""Ask with the one SELECT in FILE, over the views by their names.
+
+    FILE is - for standard input.
 
     \b
     lambda-pipeline sql sql/queries/male_diabetics.sql --compare

@@ -34,7 +34,7 @@ def stop() -> None:
 
 @click.command()
 def clean() -> None:
-    """Stop everything and remove all that is kept under LAMBDA_PIPELINE_HOME: data, logs, results.
+    """Stop everything and remove what is kept under LAMBDA_PIPELINE_HOME: data, logs, results.
 
     Servers that are named by a URL are not touched.
     """

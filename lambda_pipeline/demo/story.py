@@ -128,8 +128,8 @@ def _day(deployment: Deployment, demo: DemoHapi, before: Asked, say: Say) -> Ask
     asked = _ask(deployment, "during the day")
     came, left = asked.patients - before.patients, before.patients - asked.patients
     say(
-        f"   {asked.live.row_count} patients. The generation alone says {asked.batch.row_count}: it lacks {len(came)} of"
-        f" them, and has {len(left)} who are none."
+        f"   {asked.live.row_count} patients. The generation alone says {asked.batch.row_count}:"
+        f" it misses {len(came)} of them, and counts {len(left)} who are none."
     )
     say(f"   Came: {_names(came)}.")
     say(f"   Left: {_names(left)}.")

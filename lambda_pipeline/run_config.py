@@ -133,7 +133,7 @@ def view_query_model(views: Sequence[View]) -> type[ViewQuery]:
         "ViewQuery",
         __base__=ViewQuery,
         view=(_words("ViewName", [view.name for view in views]), Field(description="The view to read.")),
-        columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),
+        columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),  # type: ignore[valid-type]
         where=(list[filter_model], Field([], description="All of these must hold.")),
     )
 

@@ -75,12 +75,12 @@ def query(
     format_: StreamFormat,
     max_age: float | None,
 ) -> None:
-    r"""Ask for rows of VIEW.
+    """Ask for rows of VIEW.
 
     \b
     lambda-pipeline query patient_demographics --where gender eq male --count
     lambda-pipeline query observation_labs --where loinc_code eq 4548-4 --where value_quantity gt 6.5 --format csv
-    """
+    """  # noqa: D301 (click wants the character \b)
     with opened() as deployment:
         serving = deployment.serving
         answer = serving.query(
@@ -110,14 +110,14 @@ def sql(
     format_: StreamFormat,
     max_age: float | None,
 ) -> None:
-    r"""Ask with the one SELECT in FILE, over the views by their names.
+    """Ask with the one SELECT in FILE, over the views by their names.
 
     FILE is - for standard input.
 
     \b
     lambda-pipeline sql sql/queries/male_diabetics.sql --compare
     echo "SELECT gender, count(*) FROM patient_simple GROUP BY 1" | lambda-pipeline sql -
-    """
+    """  # noqa: D301 (click wants the character \b)
     statement, values = _statement(file), _values(parameters)
     with opened() as deployment:
         answer = deployment.serving.select(

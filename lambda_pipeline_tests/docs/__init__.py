@@ -1,0 +1,1 @@
+"""Documentation that can be wrong is tested."""

@@ -47,12 +47,24 @@ BEGIN
 END
 $$;
 
--- The batch layer's schema: lambda_pipeline makes, fills and drops its tables, readers read whatever is in it.
+-- The batch layer's schema: lambda_pipeline makes, fills and drops its tables, readers read whatever is in it. What
+-- somebody else made there before, by sql/schema.sql or a refresh as another role, becomes lambda_pipeline's.
 DO $$
+DECLARE
+    relation record;
 BEGIN
     IF to_regnamespace('sqlonfhir') IS NULL THEN
         CREATE SCHEMA sqlonfhir AUTHORIZATION lambda_pipeline;
     END IF;
+    ALTER SCHEMA sqlonfhir OWNER TO lambda_pipeline;
+    FOR relation IN
+        SELECT format('%s sqlonfhir.%I', CASE relkind WHEN 'r' THEN 'TABLE' ELSE 'VIEW' END, relname) AS name
+          FROM pg_class
+         WHERE relnamespace = 'sqlonfhir'::regnamespace AND relkind IN ('r', 'v')
+           AND relowner <> 'lambda_pipeline'::regrole
+    LOOP
+        EXECUTE format('ALTER %s OWNER TO lambda_pipeline', relation.name);
+    END LOOP;
 END
 $$;
 

@@ -81,7 +81,7 @@ def run(connection: Connection, view: View, lines: Iterator[Line]) -> tuple[list
 
 
 def _rows(connection: Connection, view: View, lines: Sequence[Line]) -> list[Row]:
-    statement = sql.SQL("SELECT {} FROM ({}) AS answer").format(
+    statement = sql.SQL("SELECT {} FROM ({}\n) AS answer").format(
         sql.SQL(", ").join(sql.Identifier(column.name) for column in view.columns),
         view.select(documents_relation(view.resource)),
     )

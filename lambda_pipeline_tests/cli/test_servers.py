@@ -78,7 +78,8 @@ def test_files_never_go_into_a_configured_database(hapi: DemoHapi, program: Prog
     refused = program("load", str(file))
     assert (refused.code, refused.out) == (2, "")
     assert "HAPI_DB_URL is set" in refused.complaint
-    assert hapi.search("Patient", "_id=fritz") == []
+    with hapi.database.connect() as connection:
+        assert connection.execute("SELECT FROM hfj_resource WHERE fhir_id = 'fritz'").fetchall() == []
 
 
 @pytest.fixture

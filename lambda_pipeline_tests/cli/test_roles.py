@@ -1,0 +1,134 @@
+"""sql/roles.sql gives two ordinary roles just what they need."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.settings import sql_directory
+from lambda_pipeline_tests.cli.conftest import Program, patient
+
+ROLES = ("lambda_pipeline", "lambda_pipeline_reader")
+
+
+def drop_roles(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for role in ROLES:
+            with suppress(psycopg.errors.UndefinedObject):
+                connection.execute(f"DROP OWNED BY {role} CASCADE".encode())
+                connection.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.fixture
+def with_roles(hapi: DemoHapi, database_url: str) -> Iterator[str]:
+    """The database after a DBA ran the script, twice; nobody else has rights by chance."""
+    script = (sql_directory() / "roles.sql").read_bytes()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        name = sa.make_url(database_url).database
+        connection.execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC'.encode())
+        connection.execute(script)
+        connection.execute(script)
+    yield database_url
+    drop_roles(database_url)
+
+
+def test_what_a_superuser_published_becomes_the_roles(
+    hapi: DemoHapi, database_url: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert program("refresh").code == 0
+    try:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute((sql_directory() / "roles.sql").read_bytes())
+        hapi.load([patient("fritz", "male")])
+        monkeypatch.setenv("HAPI_DB_URL", as_role(database_url, "lambda_pipeline"))
+        assert program("refresh").out.startswith("generation 2 (incremental, 1 changed resources)")
+        monkeypatch.setenv("HAPI_DB_URL", as_role(database_url, "lambda_pipeline_reader"))
+        assert program("query", "patient_simple", "--count").out == "6\n"
+    finally:
+        drop_roles(database_url)
+
+
+def as_role(url: str, role: str) -> str:
+    return sa.make_url(url).set(username=role).render_as_string(hide_password=False)
+
+
+def test_the_roles_do_their_work_and_no_more(
+    with_roles: str, hapi: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAPI_DB_URL", as_role(with_roles, "lambda_pipeline"))
+    assert program("check").code == 0
+    assert program("refresh").code == 0
+    hapi.load([patient("fritz", "male")])
+    assert program("poll").out.startswith("captured 1 changes")
+    assert program("refresh").out.startswith("generation 2 (incremental, 1 changed resources)")
+    assert program("refresh", "--full").out.startswith("generation 3 (full)")
+
+    monkeypatch.setenv("HAPI_DB_URL", as_role(with_roles, "lambda_pipeline_reader"))
+    checked = program("check")
+    assert checked.code == 0
+    assert "warn schema sqlonfhir" in checked.out
+    assert "it can read, not refresh" in checked.out
+    for mode in ("live", "batch", "source"):
+        asked = program("query", "patient_simple", "--mode", mode, "--count")
+        assert (asked.code, asked.out) == (0, "6\n"), (mode, asked.err)
+    assert program("sql", str(sql_directory() / "queries" / "male_diabetics.sql"), "--count").out == "2\n"
+    assert program("status").code == 0
+
+    refused = program("refresh")
+    assert (refused.code, refused.out) == (5, "")
+    assert "sql/roles.sql" in refused.complaint or "permission denied" in refused.complaint
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_may_change_hapis_tables(with_roles: str, role: str) -> None:
+    with psycopg.connect(as_role(with_roles, role), autocommit=True) as connection:
+        for statement in (
+            "DELETE FROM hfj_resource",
+            "UPDATE hfj_res_ver SET res_text_vc = NULL",
+            "CREATE TABLE public.mine (id integer)",
+            "TRUNCATE hfj_resource",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_a_reader_may_not_change_the_batch_layer(
+    with_roles: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAPI_DB_URL", as_role(with_roles, "lambda_pipeline"))
+    program("refresh")
+    with psycopg.connect(as_role(with_roles, "lambda_pipeline_reader"), autocommit=True) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlonfhir.patient_simple").fetchone() == (5,)
+        for statement in ("DELETE FROM sqlonfhir.generation", "CREATE TABLE sqlonfhir.mine (id integer)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_check_says_what_an_ordinary_role_lacks(
+    with_roles: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(with_roles, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA sqlonfhir")
+        name = sa.make_url(with_roles).database
+        connection.execute(f'REVOKE CREATE, TEMPORARY ON DATABASE "{name}" FROM lambda_pipeline'.encode())
+        connection.execute("REVOKE SELECT ON hfj_res_ver FROM lambda_pipeline")
+    monkeypatch.setenv("HAPI_DB_URL", as_role(with_roles, "lambda_pipeline"))
+    checked = program("check")
+    assert checked.code == 1
+    assert "fail schema sqlonfhir" in checked.out
+    assert "fail temporary tables" in checked.out
+    assert "this role may not read hfj_res_ver" in checked.out
+
+
+def test_check_tries_whether_large_objects_can_be_read(
+    with_roles: str, hapi: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hapi.write_raw("Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
+    monkeypatch.setenv("HAPI_DB_URL", as_role(with_roles, "lambda_pipeline"))
+    checked = program("check")
+    assert checked.code == 1
+    assert "fail large objects: 1 current bodies" in checked.out

@@ -163,7 +163,7 @@ def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition
             raise dg.Failure(f"the overlay cannot be made anew: {poll.waiting}", allow_retries=False)
         tick = Tick((poll,), poll.seconds)
         found = checks.check_speed_layer(SPEED_LAYER, tick, layers)
-        return dg.MaterializeResult(metadata=metadata.of_tick(tick, layers), check_results=checks.results(found))
+        return dg.MaterializeResult(metadata=metadata.of_tick(tick, layers), check_results=found)
 
     return rebuild
 

@@ -76,28 +76,29 @@ def speed_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> list[dg.AssetCheckEvaluation]:
-    """Their evaluations for what a tick did, to be reported without a run."""
+def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> list[dg.AssetCheckResult]:
+    """Their results for what a tick did."""
     limit = lag_limit_s(deployment.settings)
     policy = eviction_policy(deployment)
     return [
-        _evaluation(key, COVERAGE, passed=not tick.refresh_needed, metadata={"gap": tick.refresh_needed or "none"}),
-        _evaluation(key, LAG, passed=tick.lag_s <= limit, metadata={"lag_s": round(tick.lag_s, 3), "limit_s": limit}),
-        _evaluation(key, REDIS_POLICY, passed=policy == "noeviction", metadata={"maxmemory_policy": policy}),
+        _result(key, COVERAGE, passed=not tick.refresh_needed, metadata={"gap": tick.refresh_needed or "none"}),
+        _result(key, LAG, passed=tick.lag_s <= limit, metadata={"lag_s": round(tick.lag_s, 3), "limit_s": limit}),
+        _result(key, REDIS_POLICY, passed=policy == "noeviction", metadata={"maxmemory_policy": policy}),
     ]
 
 
-def results(evaluations: Sequence[dg.AssetCheckEvaluation]) -> list[dg.AssetCheckResult]:
-    """The same, for the result of a run."""
+def evaluations(found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckEvaluation]:
+    """Results as they are reported without a run."""
     return [
-        dg.AssetCheckResult(
-            check_name=each.check_name,
+        dg.AssetCheckEvaluation(
             asset_key=each.asset_key,
+            check_name=each.check_name,
             passed=each.passed,
             severity=each.severity,
             metadata=dict(each.metadata),
         )
-        for each in evaluations
+        for each in found
+        if each.asset_key is not None and each.check_name is not None
     ]
 
 
@@ -111,7 +112,5 @@ def eviction_policy(deployment: Deployment) -> str:
     return str(deployment.overlay.client.info("memory").get("maxmemory_policy", "unknown"))
 
 
-def _evaluation(
-    key: dg.AssetKey, name: str, *, passed: bool, metadata: dict[str, str | float]
-) -> dg.AssetCheckEvaluation:
-    return dg.AssetCheckEvaluation(asset_key=key, check_name=name, passed=passed, severity=_WARN, metadata={**metadata})
+def _result(key: dg.AssetKey, name: str, *, passed: bool, metadata: dict[str, str | float]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(asset_key=key, check_name=name, passed=passed, severity=_WARN, metadata={**metadata})

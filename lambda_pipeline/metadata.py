@@ -65,7 +65,6 @@ def column_schema(view: View) -> dg.TableSchema:
                 column.type,
                 description=column.description or None,
                 constraints=dg.TableColumnConstraints(other=["indexed"]) if column.indexed else None,
-                tags={"fhir_type": column.fhir_type} if column.fhir_type else None,
             )
             for column in view.columns
         ]

@@ -2,16 +2,23 @@
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from lambda_pipeline import checks, metadata
-from lambda_pipeline.assets import SPEED_LAYER
+from lambda_pipeline.assets import SPEED_LAYER, batch_key
+from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.jobs import nightly_refresh
 from lambda_pipeline.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.tick import Tick, run_tick
+
+Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+
+OWN_REPORT_S = 15
+"""A run that has just published a generation gets so long to report it itself."""
 
 REQUEST_AGAIN_S = 600
 """A refresh that was asked for and failed is asked for again after so many seconds."""
@@ -41,7 +48,9 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
     def capture_changes(context: dg.SensorEvaluationContext, deployment: DeploymentResource) -> dg.SensorResult:
         layers = deployment.get()
         tick = run_tick(layers.capture, settings)
-        events = _report(tick, layers) if tick.changed or _due(context.instance, settings) else []
+        events = []
+        if tick.changed or _due(context.instance, settings):
+            events = [*_report(tick, layers), *_made_elsewhere(context.instance, layers)]
         requests = _refresh_request(context.instance, tick, layers)
         return dg.SensorResult(
             run_requests=requests,
@@ -58,12 +67,42 @@ def _interval_s(settings: Settings) -> int:
     return int(settings.poll_interval_s) if settings.poll_interval_s > checks.TICK_CYCLE_S else 1
 
 
-def _report(
-    tick: Tick, layers: Deployment
-) -> list[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation]:
+def _report(tick: Tick, layers: Deployment) -> list[Event]:
     return [
         dg.AssetMaterialization(SPEED_LAYER, metadata=metadata.of_tick(tick, layers)),
-        *checks.check_speed_layer(SPEED_LAYER, tick, layers),
+        *checks.evaluations(checks.check_speed_layer(SPEED_LAYER, tick, layers)),
+    ]
+
+
+def _made_elsewhere(instance: dg.DagsterInstance, layers: Deployment) -> list[Event]:
+    """Reports of batch views that were refreshed without Dagster, from a command line, or along with selected ones."""
+    generation = layers.serving.generation()
+    if generation is None or (datetime.now(UTC) - generation.published_at).total_seconds() < OWN_REPORT_S:
+        return []
+    keys = [batch_key(view.name) for view in layers.views if view.name in generation.views]
+    known = {
+        record.asset_entry.asset_key: record.asset_entry.last_materialization
+        for record in instance.get_asset_records(keys)
+    }
+    return [
+        event
+        for key in keys
+        if _generation_of(known.get(key)) < generation.number
+        for event in _batch_report(key, generation)
+    ]
+
+
+def _generation_of(event: dg.EventLogEntry | None) -> int:
+    """The generation that a materialization told of; 0 when there was none."""
+    entry = event.asset_materialization.metadata.get("generation") if event and event.asset_materialization else None
+    return entry.value if isinstance(entry, dg.IntMetadataValue) and entry.value is not None else 0
+
+
+def _batch_report(key: dg.AssetKey, generation: Generation) -> list[Event]:
+    view = generation.views[key.path[-1]]
+    return [
+        dg.AssetMaterialization(key, metadata=metadata.of_refresh(view, generation, None)),
+        *checks.evaluations(checks.check_batch_view(key, view, None)),
     ]
 
 

@@ -1,0 +1,1 @@
+"""What Dagster is told, and what it does with it."""

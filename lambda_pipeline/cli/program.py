@@ -60,6 +60,7 @@ Exit codes:
   3  bad input: an unknown view, column or option, SQL that is no single SELECT, a file that cannot be read
   4  the answer is refused: it cannot be shown to be right
   5  a refresh failed; the last generation is still published
+130 and 141 are as usual: interrupted, and nobody reads the output any more.
 """
 
 logger = logging.getLogger("lambda_pipeline")

@@ -1,7 +1,14 @@
 -- The batch layer's own tables, in a schema beside HAPI's. Idempotent; `lambda-pipeline refresh` runs it, or a DBA does.
 -- Row tables of views (sqlonfhir.<view>__<generation>) and the views over them (sqlonfhir.<view>) are made by the refresh.
 
-CREATE SCHEMA IF NOT EXISTS sqlonfhir;
+-- IF NOT EXISTS would want the right to create schemas even where this one is there.
+DO $$
+BEGIN
+    IF to_regnamespace('sqlonfhir') IS NULL THEN
+        CREATE SCHEMA sqlonfhir;
+    END IF;
+END
+$$;
 
 COMMENT ON SCHEMA sqlonfhir IS 'SQL-on-FHIR views of HAPI''s resources, published as generations by lambda_pipeline';
 

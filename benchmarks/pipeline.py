@@ -1,0 +1,174 @@
+"""What the benchmarks run on: servers of their own, one population, and a fresh copy of it for each of them."""
+
+import os
+import platform
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+from lambda_pipeline import embedded
+from lambda_pipeline.batch.generation import Generation
+from lambda_pipeline.batch.refresh import refresh
+from lambda_pipeline.database import Database
+from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.population import generate
+from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.serving import Serving
+from lambda_pipeline.settings import Settings, sql_directory
+from lambda_pipeline.speed.capture import Capture
+from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.views import View, load_views
+
+_POPULATION = "population"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        patients: in the synthetic population.
+        entries: in the overlay where a full one is measured; bounded by the laboratory results there are.
+        commits: of which the way to the reader is timed.
+        rounds: how often a measurement is repeated; the best counts.
+    """
+
+    patients: int = 2_000
+    entries: int = 10_000
+    commits: int = 20
+    rounds: int = 3
+
+
+class Pipeline:
+    """Source, batch, overlay and serving over one database, all of them the product's own."""
+
+    def __init__(self, database_url: str, redis_url: str, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.settings = Settings(redis_prefix=f"benchmark_{uuid.uuid4().hex[:8]}")
+        self.views: tuple[View, ...] = load_views(sql_directory() / "view_definitions")
+        self.database = Database(database_url)
+        self.overlay = Overlay(redis_url, self.settings)
+        self.demo = DemoHapi(self.database, referential_integrity=False)
+        self.capture = Capture(self.database, self.overlay, self.views, self.settings)
+        self.serving = Serving(self.database, self.overlay, self.views, self.settings)
+
+    def view(self, name: str) -> View:
+        """One of the views by name."""
+        return next(view for view in self.views if view.name == name)
+
+    def refresh(self, *, full: bool = False) -> Generation:
+        """A generation of all views."""
+        return refresh(self.database, self.views, self.settings, full=full)
+
+    def change_results(self, first: int, last: int) -> int:
+        """Give the laboratory results first to last (exclusive), counted by their age, a new version each.
+
+        Returns:
+            How many there were to change.
+        """
+        return self._change(_RESULTS, first, last)
+
+    def change_patients(self, first: int, last: int) -> int:
+        """The same for patients."""
+        return self._change(_PATIENTS, first, last)
+
+    def _change(self, which: str, first: int, last: int) -> int:
+        with self.database.connect() as connection:
+            found = connection.execute(which.encode(), {"offset": first, "count": last - first}).fetchall()
+        mark = uuid.uuid4().hex
+        return self.demo.load(
+            {**bodies.parse(text), "id": logical_id, "language": f"x-{mark[:6]}"} for logical_id, text in found
+        )
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self.serving.close()
+
+
+class Bench:
+    """The servers of one run, with a population that each benchmark gets a copy of."""
+
+    def __init__(self, servers: embedded.Servers, sizes: Sizes) -> None:
+        self.servers = servers
+        self.sizes = sizes
+        database = Database(self._create(_POPULATION))
+        demo = DemoHapi(database)
+        demo.install()
+        self.resources = demo.load(generate(sizes.patients))
+        with database.connect() as connection:
+            connection.execute("VACUUM ANALYZE")
+        database.close()
+
+    @contextmanager
+    def pipeline(self) -> Iterator[Pipeline]:
+        """A pipeline over a fresh copy of the population; nothing is built, and the overlay is empty."""
+        name = f"benchmark_{uuid.uuid4().hex[:8]}"
+        made = Pipeline(self._create(name, template=_POPULATION), self.servers.redis_url, self.sizes)
+        made.overlay.client.flushall()
+        try:
+            yield made
+        finally:
+            made.close()
+            with self._maintenance() as connection:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the numbers depend on."""
+        with self._maintenance() as connection:
+            row = connection.execute("SHOW server_version").fetchone()
+        assert row is not None
+        return {
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "postgresql": row[0],
+            "patients": self.sizes.patients,
+            "resources": self.resources,
+        }
+
+    @contextmanager
+    def _maintenance(self) -> Iterator[psycopg.Connection[Any]]:
+        with psycopg.connect(_beside(self.servers.postgres_url, "postgres"), autocommit=True) as connection:
+            yield connection
+
+    def _create(self, name: str, *, template: str = "template1") -> str:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        with self._maintenance() as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        return _beside(self.servers.postgres_url, name)
+
+
+@contextmanager
+def bench(sizes: Sizes) -> Iterator[Bench]:
+    """Start servers in a temporary folder, make the population, and stop and remove all of it in the end."""
+    home = Path(tempfile.mkdtemp(prefix="lambda_pipeline_benchmarks_"))
+    # As root, PostgreSQL runs as another account, which must be able to enter.
+    home.chmod(0o755)
+    try:
+        yield Bench(embedded.start(home), sizes)
+    finally:
+        embedded.clean(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _beside(url: str, database: str) -> str:
+    return sa.make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+_CURRENT = """
+SELECT r.fhir_id, v.res_text_vc
+  FROM hfj_resource r JOIN hfj_res_ver v ON v.res_id = r.res_id AND v.res_ver = r.res_ver
+ WHERE r.res_deleted_at IS NULL AND {which}
+ ORDER BY r.res_id OFFSET %(offset)s LIMIT %(count)s"""
+
+_RESULTS = _CURRENT.format(which="r.res_type = 'Observation' AND strpos(v.res_text_vc, '\"laboratory\"') > 0")
+_PATIENTS = _CURRENT.format(which="r.res_type = 'Patient'")

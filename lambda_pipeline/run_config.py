@@ -5,6 +5,7 @@ declared as `Any` on purpose: in every field that it knows to be text Dagster re
 value, and would so show any secret of the server to whoever may launch a job.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -194,5 +195,10 @@ def environment_references(config: object, path: str = "") -> list[str]:
 
 
 def _words(name: str, values: Iterable[str]) -> Any:
-    """An enumeration whose names are its values: the launchpad takes names."""
-    return Enum(name, {str(value): str(value) for value in sorted(values)}, type=str)
+    """An enumeration whose names are its values: the launchpad takes names.
+
+    Dagster keeps one config type per name for the life of a process, so the name tells the values apart.
+    """
+    words = sorted(map(str, values))
+    digest = hashlib.sha256("\0".join(words).encode()).hexdigest()
+    return Enum(f"{name}_{digest[:6]}", {word: word for word in words}, type=str)

@@ -1,8 +1,12 @@
 """Sensors: capture of what changes in HAPI, without a run. Dagster's record of it is a report; Redis has the truth."""
 
+import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 import dagster as dg
 
@@ -32,6 +36,30 @@ _UNFINISHED = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The cursor: for people, and for the pace of reports. What was captured is known to Redis alone.
+
+    Attributes:
+        frontier: everything committed in HAPI by then was captured, in ISO 8601; empty before the first poll.
+        reported_at: when checks were reported last, in seconds since 1970.
+    """
+
+    frontier: str = ""
+    reported_at: float = 0.0
+
+    @classmethod
+    def read(cls, cursor: str | None) -> Self:
+        """From a cursor; whatever is none of ours counts as none."""
+        with suppress(ValueError, TypeError, KeyError):
+            held = json.loads(cursor or "")
+            return cls(str(held["frontier"]), float(held["reported_at"]))
+        return cls()
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+
 def capture_sensor(settings: Settings) -> dg.SensorDefinition:
     """`capture_changes`: several polls a tick, each visible at once. Dagster keys its state by this name."""
 
@@ -48,14 +76,20 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
     def capture_changes(context: dg.SensorEvaluationContext, deployment: DeploymentResource) -> dg.SensorResult:
         layers = deployment.get()
         tick = run_tick(layers.capture, settings)
-        events = []
-        if tick.changed or _due(context.instance, settings):
-            events = [*_report(tick, layers), *_made_elsewhere(context.instance, layers)]
+        progress = Progress.read(context.cursor)
+        due = time.time() - progress.reported_at >= settings.report_interval_s
+        events: list[Event] = []
+        if due or tick.changed:
+            events.append(dg.AssetMaterialization(SPEED_LAYER, metadata=metadata.of_tick(tick, layers)))
+        if due:
+            events += checks.evaluations(checks.check_speed_layer(SPEED_LAYER, tick, layers))
+            events += _made_elsewhere(context.instance, layers)
+            progress = replace(progress, reported_at=time.time())
         requests = _refresh_request(context.instance, tick, layers)
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else _said(tick),
-            cursor=tick.frontier.isoformat() if tick.frontier else context.cursor,
+            cursor=str(replace(progress, frontier=tick.frontier.isoformat()) if tick.frontier else progress),
             asset_events=events,
         )
 
@@ -65,13 +99,6 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
 def _interval_s(settings: Settings) -> int:
     """1 gives a tick at every turn of the daemon's loop, where 5 would miss every other one."""
     return int(settings.poll_interval_s) if settings.poll_interval_s > checks.TICK_CYCLE_S else 1
-
-
-def _report(tick: Tick, layers: Deployment) -> list[Event]:
-    return [
-        dg.AssetMaterialization(SPEED_LAYER, metadata=metadata.of_tick(tick, layers)),
-        *checks.evaluations(checks.check_speed_layer(SPEED_LAYER, tick, layers)),
-    ]
 
 
 def _made_elsewhere(instance: dg.DagsterInstance, layers: Deployment) -> list[Event]:
@@ -106,12 +133,6 @@ def _batch_report(key: dg.AssetKey, generation: Generation) -> list[Event]:
     ]
 
 
-def _due(instance: dg.DagsterInstance, settings: Settings) -> bool:
-    """Whether nothing was reported for so long that somebody might ask whether capture still goes on."""
-    last = instance.get_latest_materialization_event(SPEED_LAYER)
-    return last is None or time.time() - last.timestamp >= settings.report_interval_s
-
-
 def _refresh_request(instance: dg.DagsterInstance, tick: Tick, layers: Deployment) -> Sequence[dg.RunRequest]:
     if not tick.refresh_needed:
         return []
@@ -130,12 +151,16 @@ def _refresh_request(instance: dg.DagsterInstance, tick: Tick, layers: Deploymen
 
 def _said(tick: Tick) -> str:
     """One line for the tick's page: what was done, since a tick without a run is called skipped."""
-    polls = f"{len(tick.polls)} poll{'s' if len(tick.polls) != 1 else ''}"
+    polls = _counted(len(tick.polls), "poll", "polls")
     if tick.refresh_needed:
         return f"{polls}: {tick.refresh_needed}; a refresh is under way or was asked for"
-    parts = [f"{polls}: captured {tick.count} changes"]
+    parts = [f"{polls}: captured {_counted(tick.count, 'change', 'changes')}"]
     parts += [f"{tick.deleted} of them deletes"] if tick.deleted else []
-    parts += [f"pruned {tick.pruned} entries"] if tick.pruned else []
+    parts += [f"pruned {_counted(tick.pruned, 'entry', 'entries')}"] if tick.pruned else []
     parts += [f"overlay made anew ({tick.rebuilt})"] if tick.rebuilt else []
     frontier = f"; complete up to {tick.frontier.isoformat(timespec='milliseconds')}" if tick.frontier else ""
     return ", ".join(parts) + frontier
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

@@ -94,25 +94,29 @@ def run_tick(
 ) -> Tick:
     """Poll every `poll_interval_s` for `tick_budget_s`, at least once; stop early when polling cannot go on.
 
+    The last poll is drawn in so that it ends within the budget: a tick that is not over at the daemon's next turn makes
+    the following one a whole turn late.
+
     Raises:
         CaptureError, HapiUnavailableError, RedisUnavailableError: a poll failed; those before it stay published.
     """
-    began = clock()
-    budget = min(settings.tick_budget_s, BUDGET_LIMIT_S)
+    began = due = clock()
     state = capture.overlay.inspect().state
     before = state.mark if state else None
     polls: list[Poll] = []
-    lag_s = 0.0
+    lag_s = slowest_s = 0.0
     while True:
-        due = began + len(polls) * settings.poll_interval_s
         sleep(max(0.0, due - clock()))
         poll = capture.poll()
         polls.append(poll)
         lag_s = max(lag_s, _lag(before, poll))
         before = poll.mark or before
-        stuck = poll.waiting or poll.over_budget
-        if stuck or began + len(polls) * settings.poll_interval_s > began + budget or clock() > began + budget:
+        slowest_s = max(slowest_s, poll.seconds)
+        end = began + min(settings.tick_budget_s, BUDGET_LIMIT_S) - slowest_s
+        after = max(due + settings.poll_interval_s, clock())
+        if poll.waiting or poll.over_budget or due >= end or after - end > settings.poll_interval_s / 2:
             return Tick(tuple(polls), lag_s)
+        due = min(after, end)
 
 
 def _lag(before: Mark | None, poll: Poll) -> float:

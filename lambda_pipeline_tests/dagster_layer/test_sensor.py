@@ -1,0 +1,177 @@
+"""Ticks of the capture sensor on real servers."""
+
+import json
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from lambda_pipeline.batch.refresh import refresh
+from lambda_pipeline.errors import HapiUnavailableError, RedisUnavailableError
+from lambda_pipeline_tests.conftest import OwnRedis
+from lambda_pipeline_tests.dagster_layer.conftest import Site
+from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, patient
+
+SPEED = dg.AssetKey("speed_layer")
+
+
+@pytest.fixture
+def night(site: Site) -> Site:
+    """One patient in a published generation, and a tick that found the overlay missing."""
+    site.demo.update(patient("a"))
+    assert site.refresh().success
+    site.tick()
+    return site
+
+
+def materialized(tick: Any) -> list[dg.AssetMaterialization]:
+    return [event for event in tick.asset_events if isinstance(event, dg.AssetMaterialization)]
+
+
+def checks(tick: Any) -> dict[str, bool]:
+    return {
+        event.check_name: event.passed
+        for event in tick.asset_events
+        if isinstance(event, dg.AssetCheckEvaluation) and event.asset_key == SPEED
+    }
+
+
+def test_a_tick_polls_several_times_and_says_what_it_did(night: Site) -> None:
+    night.demo.update(patient("b", "female"))
+    night.demo.update(patient("c"))
+    night.demo.delete("Patient", "a")
+    tick = night.tick()
+    assert "captured 3 changes, 1 of them deletes; complete up to 20" in tick.skip_message
+    (speed,) = materialized(tick)
+    assert speed.asset_key == SPEED
+    assert speed.metadata["changes"].value == {"Patient": 3}
+    assert speed.metadata["deletes"].value == 1
+    assert speed.metadata["dagster/row_count"].value == 3
+    assert speed.metadata["overlay_bytes"].value > 0
+    assert speed.metadata["polls"].value >= 2
+    assert 0 < speed.metadata["lag_s"].value < 60
+    (record,) = night.instance.fetch_materializations(SPEED, limit=1).records
+    assert record.event_log_entry.run_id == ""
+    assert set(night.deployment.serving.query("patients").frame["id"]) == {"b", "c"}
+
+
+def test_a_tick_without_changes_reports_once_in_the_interval(night: Site) -> None:
+    first = night.tick()
+    assert checks(first) == {"coverage": True, "lag": True, "redis_policy": True}
+    second = night.tick(first.cursor)
+    assert not second.asset_events
+    assert "captured 0 changes" in second.skip_message
+    night.setenv("LAMBDA_PIPELINE_REPORT_INTERVAL_S", "0.001")
+    night.define(PATIENTS, CONDITIONS)
+    assert materialized(night.tick(second.cursor))
+
+
+def test_the_cursor_shows_the_frontier_and_decides_nothing(night: Site) -> None:
+    night.demo.update(patient("b"))
+    cursor = night.tick().cursor
+    frontier = json.loads(cursor)["frontier"]
+    night.demo.update(patient("c"))
+    for strange in (None, "", "2199-01-01", '{"frontier": 5}', '{"frontier": "x", "reported_at": []}', "[1]"):
+        tick = night.tick(strange)
+        assert json.loads(tick.cursor)["frontier"] > frontier
+    assert night.deployment.serving.query("patients").row_count == 3
+
+
+def test_changes_since_the_generation_are_caught_up_by_the_first_tick(site: Site) -> None:
+    site.demo.update(patient("a"))
+    site.refresh()
+    site.demo.update(patient("b"))
+    tick = site.tick()
+    assert "captured 1 change" in tick.skip_message
+    assert "overlay made anew (there is no overlay in Redis)" in tick.skip_message
+
+
+def test_without_a_generation_one_is_asked_for_once(site: Site) -> None:
+    site.demo.update(patient("a"))
+    tick = site.tick()
+    (request,) = tick.run_requests
+    assert not tick.skip_message
+    assert checks(tick)["coverage"] is False
+    again = site.tick(tick.cursor)
+    assert [each.run_key for each in again.run_requests] == [request.run_key]
+    job = site.definitions.resolve_job_def("nightly_refresh")
+    queued = site.instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
+    waiting = site.tick(tick.cursor)
+    assert not waiting.run_requests
+    assert "no generation is published yet" in waiting.skip_message
+    site.instance.delete_run(queued.run_id)
+    assert site.refresh().success
+    assert "captured 0 changes" in site.tick().skip_message
+
+
+def test_an_overlay_at_its_limit_asks_for_a_refresh_which_empties_it(night: Site) -> None:
+    night.setenv("LAMBDA_PIPELINE_OVERLAY_MAX_ENTRIES", "2")
+    night.define(PATIENTS, CONDITIONS)
+    for logical_id in ("b", "c", "d"):
+        night.demo.update(patient(logical_id))
+    tick = night.tick()
+    (request,) = tick.run_requests
+    assert request.run_key.startswith("after-generation-1-")
+    assert checks(tick)["coverage"] is False
+    assert night.refresh().success
+    after = night.tick()
+    assert not after.run_requests
+    assert night.deployment.serving.query("patients").row_count == 4
+
+
+def test_a_refresh_made_elsewhere_is_reported(night: Site) -> None:
+    night.demo.update(patient("b"))
+    with night.deployment.database.connect() as connection:
+        assert night.deployment.refresh().number == 2
+        fresh = night.tick()
+        assert [event.asset_key for event in materialized(fresh)] == [SPEED]
+        connection.execute("UPDATE sqlonfhir.generation SET published_at = published_at - interval '1 minute'")
+    tick = night.tick()
+    reported = {event.asset_key.to_user_string() for event in materialized(tick)}
+    assert reported == {"speed_layer", "batch/patients", "batch/conditions"}
+    patients = night.latest("batch", "patients")
+    assert patients is not None
+    assert (patients.metadata["generation"].value, patients.metadata["dagster/row_count"].value) == (2, 2)
+    assert [event.asset_key for event in materialized(night.tick())] == [SPEED]
+
+
+def test_pruning_is_reported(night: Site) -> None:
+    night.demo.update(patient("b"))
+    night.tick()
+    refresh(night.deployment.database, night.deployment.views, night.deployment.settings)
+    tick = night.tick()
+    assert "pruned 1 entry" in tick.skip_message
+    assert (
+        next(event for event in materialized(tick) if event.asset_key == SPEED).metadata["dagster/row_count"].value == 0
+    )
+
+
+def test_redis_down_fails_the_tick_and_nothing_is_lost(site: Site, own_redis: OwnRedis) -> None:
+    site.setenv("REDIS_URL", own_redis.url)
+    site.define(PATIENTS, CONDITIONS)
+    site.demo.update(patient("a"))
+    site.refresh()
+    cursor = site.tick().cursor
+    own_redis.stop()
+    site.demo.update(patient("b"))
+    with pytest.raises(RedisUnavailableError, match="Redis"):
+        site.tick(cursor)
+    own_redis.start()
+    tick = site.tick(cursor)
+    assert "captured 1 change" in tick.skip_message
+    assert site.deployment.serving.query("patients").row_count == 2
+
+
+def test_an_evicting_redis_is_warned_of(site: Site, own_redis: OwnRedis) -> None:
+    site.setenv("REDIS_URL", own_redis.url)
+    site.define(PATIENTS, CONDITIONS)
+    site.refresh()
+    site.deployment.overlay.client.config_set("maxmemory-policy", "allkeys-lru")
+    assert checks(site.tick())["redis_policy"] is False
+
+
+def test_hapi_down_fails_the_tick_with_one_clear_line(night: Site) -> None:
+    night.setenv("HAPI_DB_URL", "postgresql://nobody:swordfish@127.0.0.1:1/hapi")
+    with pytest.raises(HapiUnavailableError, match=r"127\.0\.0\.1 database hapi cannot be reached") as raised:
+        night.tick()
+    assert "swordfish" not in str(raised.value)

@@ -7,6 +7,8 @@ import pytest
 
 from lambda_pipeline import errors
 from lambda_pipeline.settings import Settings
+from lambda_pipeline.views import lint
+from lambda_pipeline.views.functions import FUNCTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,3 +32,24 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_every_function_of_fhirpath_is_documented_and_no_other() -> None:
+    text = (ROOT / "docs" / "views.md").read_text()
+    rows = "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`(\w+)\(", rows)) == set(FUNCTIONS)
+
+
+def test_the_view_of_the_documentation_compiles() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "views.md").read_text(), re.DOTALL)
+    assert lint(example, "views.md") == []
+
+
+def test_code_and_exit_code_of_every_refusal_are_as_documented() -> None:
+    text = (ROOT / "docs" / "questions.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)`[^|]*\| `(\w+)` \| (\d) \|", text, re.MULTILINE)
+    assert len(rows) >= len(errors.AnswerRefusedError.__subclasses__())
+    for code, name, status in rows:
+        error = getattr(errors, name)
+        assert status == str(error.exit_code), name
+        assert code in {error.code, *(each.code for each in error.__subclasses__())}, name

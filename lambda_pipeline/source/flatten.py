@@ -71,16 +71,18 @@ def _stored(
         if not is_data_error(error):
             raise
     members = tables.members(connection, resource_type, scope)
+    middle = len(members) // 2
     rows = 0
     unreadable: list[Unreadable] = []
-    for kept, offenders in _halve(
-        connection, members, lambda part: attempt(Scope(res_ids=tuple(member.res_id for member in part)))
-    ):
-        rows += kept
-        unreadable += [
-            Unreadable(member.res_id, member.key, member.version, state, data_error_reason(state))
-            for member, state in offenders
-        ]
+    for half in filter(None, (members[:middle], members[middle:])):
+        for kept, offenders in _halve(
+            connection, half, lambda part: attempt(Scope(res_ids=tuple(member.res_id for member in part)))
+        ):
+            rows += kept
+            unreadable += [
+                Unreadable(member.res_id, member.key, member.version, state, data_error_reason(state))
+                for member, state in offenders
+            ]
     return rows, unreadable
 
 

@@ -45,7 +45,7 @@ class Sizes:
     patients: int = 2_000
     entries: int = 10_000
     commits: int = 20
-    rounds: int = 3
+    rounds: int = 5
 
 
 class Pipeline:

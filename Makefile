@@ -15,11 +15,9 @@ STAMP   := $(VENV)/.installed
 PIP     := --disable-pip-version-check --no-input --no-warn-script-location --progress-bar off
 
 PORT    ?= 3000
-MINUTES ?= 30
-SEED    ?=
 TESTS   ?=
 
-.PHONY: help setup demo test dev stop clean lint lock soak bench
+.PHONY: help setup demo test dev stop clean lint lock bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,9 +43,6 @@ lint: $(STAMP) ## ruff and mypy
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
-
-soak: $(STAMP) ## random histories against the recompute; MINUTES=30 SEED=1
-	@HYPOTHESIS_PROFILE=soak $(PYTHON) -m lambda_pipeline_tests.model.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) ## the measurements of benchmarks/
 	@$(PYTHON) -m benchmarks

@@ -84,7 +84,8 @@ def live_layers(
     """
     for _ in range(_ATTEMPTS):
         with database.connect() as connection:
-            wanted = {name: _published_view(published(connection), name) for name in names}
+            known = published(connection)
+            wanted = {name: _published_view(known, name) for name in names}
         reading, trouble = _read_overlay(overlay, list(wanted.values()))
         with database.connect() as connection, marked_snapshot(connection) as mark:
             generation = _required(published(connection))
@@ -167,7 +168,8 @@ class _Read:
         if freshness_target_s is not None and age_s > freshness_target_s:
             self._may_read_source(StaleAnswerError(f"the frontier is {age_s:.0f} s old", hint=_WAYS_OUT))
             return self._window(f"the overlay was {age_s:.0f} s old: the changes were read from HAPI's tables")
-        covered = reading.covered_seq(self.generation.mark)
+        all_covered = reading.state.mark.covered_by(self.generation.mark)
+        covered = reading.state.seq if all_covered else reading.covered_seq(self.generation.mark)
         rows = {name: _uncovered(entries, covered) for name, entries in reading.rows.items()}
         return self._layers(rows, frontier, "overlay", self._clock_note(reading))
 

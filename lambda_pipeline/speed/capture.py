@@ -272,7 +272,8 @@ class Capture:
         same_oldest = before is not None and before.mark.xmin == mark.xmin
         return OverlayState(
             epoch=before.epoch if before else f"{mark.taken_at.timestamp():.6f}",
-            revision=int(inspection.revision or 0) + 1,
+            # Never a number from before a loss: a poller that slept through it must not find its own again.
+            revision=int(inspection.revision or time.time_ns()) + 1,
             seq=(before.seq if before else 0) + 1,
             mark=mark,
             complete_since=basis.complete_since,

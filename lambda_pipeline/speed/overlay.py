@@ -242,6 +242,8 @@ class Overlay:
         else:
             lengths = ((view.resource, len(entries)) for view, entries in zip(views, rows, strict=True))
             lost = lost or _missing(state, lengths)
+        if state.entry_count and not polls:
+            lost = lost or "Redis lost the marks of the polls"
         return Reading(
             state, lost, _polls(polls), {view.name: entries for view, entries in zip(views, rows, strict=True)}
         )

@@ -10,6 +10,13 @@ if redis.call('HGET', state, 'revision') ~= expected then
   return -1
 end
 
+for _, kind in ipairs(plan.types) do
+  local known = tonumber(redis.call('HGET', state, 'entries:' .. kind) or '0')
+  if redis.call('ZCARD', prefix .. 'order:' .. kind) ~= known then
+    return -1
+  end
+end
+
 local bytes = tonumber(redis.call('HGET', state, 'envelope_bytes') or '0')
 local forgotten = 0
 

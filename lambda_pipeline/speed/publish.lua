@@ -11,6 +11,20 @@ if (redis.call('HGET', state, 'revision') or '') ~= expected then
   return 0
 end
 
+-- What was lost since must not be counted as if it had never been there.
+local function complete(kind)
+  local known = tonumber(redis.call('HGET', state, 'entries:' .. kind) or '0')
+  return redis.call('ZCARD', prefix .. 'order:' .. kind) == known
+end
+
+if not plan.rebuild then
+  for kind, _ in pairs(plan.types) do
+    if not complete(kind) then
+      return 0
+    end
+  end
+end
+
 local bytes = tonumber(redis.call('HGET', state, 'envelope_bytes') or '0')
 
 local function envelope_key(kind, member)

@@ -8,7 +8,7 @@ import pytest
 
 from lambda_pipeline_tests.conftest import PROJECT
 
-TARGETS = ("setup", "demo", "test", "dev", "stop", "clean", "lint", "lock", "soak", "bench")
+TARGETS = ("setup", "demo", "test", "dev", "stop", "clean", "lint", "lock", "bench")
 
 
 def make(*arguments: str) -> str:
@@ -30,7 +30,6 @@ def test_make_alone_lists_every_target() -> None:
         (("demo",), "lambda-pipeline demo"),
         (("dev", "PORT=3111"), "lambda-pipeline dev --port 3111"),
         (("test", "TESTS=here"), "-m pytest here"),
-        (("soak", "MINUTES=2", "SEED=7"), "--minutes 2 --seed 7"),
         (("stop",), "lambda-pipeline stop"),
         (("clean",), "lambda-pipeline clean"),
         (("bench",), "-m benchmarks"),

@@ -149,3 +149,31 @@ def test_entries_of_a_partition_have_their_own_key(world: World) -> None:
 def test_a_url_of_something_else_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
         Overlay("http://localhost", Settings())
+
+
+def test_without_the_marks_of_the_polls_nothing_stale_is_served(world: World) -> None:
+    """The entry "female" was captured before a generation that holds "other"; only the polls' marks tell."""
+    started(world).demo.update(patient("a", "female"))
+    world.poll()
+    world.demo.update(patient("a", "other"))
+    world.refresh()
+    world.overlay.client.delete(f"{world.overlay.prefix}polls")
+    assert world.serving.query("patients").frame["gender"].tolist() == ["other"]
+    world.poll()
+    world.assert_exact()
+
+
+def test_a_loss_right_before_pruning_is_not_counted_away(world: World) -> None:
+    started(world).demo.update(patient("b", "female"))
+    world.poll()
+    generation = world.refresh()
+    world.demo.update(patient("c"))
+    world.poll()
+    for name in world.overlay.client.keys(f"{world.overlay.prefix}*Patient") + world.overlay.client.keys(
+        f"{world.overlay.prefix}rows:*"
+    ):
+        world.overlay.client.delete(name)
+    assert world.overlay.prune(generation.number, generation.mark) == 0
+    assert world.serving.query("patients").row_count == 3
+    assert world.poll().rebuilt
+    world.assert_exact()

@@ -50,6 +50,7 @@ class OverlayState:
         run_id: of the Redis process that was written to.
         pruned_for: number of the last generation it was pruned for.
         envelope_bytes: size of the point-read values.
+        polls: number of polls whose marks it keeps.
     """
 
     epoch: str
@@ -66,6 +67,7 @@ class OverlayState:
     run_id: str
     pruned_for: int
     envelope_bytes: int = 0
+    polls: int = 0
 
     @property
     def types(self) -> list[str]:
@@ -78,7 +80,7 @@ class OverlayState:
         return sum(self.entries.values())
 
     def fields(self) -> list[str]:
-        """As field, value, field, value for the scripts, which keep `entries` and `envelope_bytes` themselves."""
+        """As field, value, field, value for the scripts; they keep `entries`, `envelope_bytes` and `polls` themselves."""
         pairs = {
             "epoch": self.epoch,
             "revision": str(self.revision),
@@ -121,6 +123,7 @@ class OverlayState:
             run_id=fields["run_id"],
             pruned_for=int(fields["pruned_for"]),
             envelope_bytes=int(fields.get("envelope_bytes", 0)),
+            polls=int(fields.get("polls", 0)),
         )
 
 
@@ -207,16 +210,17 @@ class Overlay:
                 return Inspection(None, revision, server["run_id"], "there is no overlay in Redis")
             with self.client.pipeline(transaction=True) as pipeline:
                 pipeline.hgetall(self.prefix + "state")
+                pipeline.zcard(self.prefix + "polls")
                 for name in state.views:
                     pipeline.hlen(f"{self.prefix}rows:{name}")
                 for resource_type in state.types:
                     pipeline.zcard(f"{self.prefix}order:{resource_type}")
                     pipeline.hlen(f"{self.prefix}seen:{resource_type}")
-                again, *lengths = pipeline.execute()
+                again, polls, *lengths = pipeline.execute()
         kinds = [*state.views.values(), *(kind for kind in state.types for _ in range(2))]
         lost = _restarted(state, server["run_id"])
         if again.get("revision") == revision:
-            lost = lost or _missing(state, zip(kinds, lengths, strict=True))
+            lost = lost or _missing(state, zip(kinds, lengths, strict=True)) or _missing_polls(state, polls)
         return Inspection(state, revision, server["run_id"], lost)
 
     def read(self, views: Sequence[View]) -> Reading:
@@ -242,8 +246,7 @@ class Overlay:
         else:
             lengths = ((view.resource, len(entries)) for view, entries in zip(views, rows, strict=True))
             lost = lost or _missing(state, lengths)
-        if state.entry_count and not polls:
-            lost = lost or "Redis lost the marks of the polls"
+        lost = lost or _missing_polls(state, len(polls))
         return Reading(
             state, lost, _polls(polls), {view.name: entries for view, entries in zip(views, rows, strict=True)}
         )
@@ -389,6 +392,10 @@ def _missing(state: OverlayState, lengths: "Iterator[tuple[str, int]] | zip[tupl
         if length != state.entries.get(kind, 0):
             return f"Redis lost entries: {length} of {state.entries.get(kind, 0)} for {kind}"
     return ""
+
+
+def _missing_polls(state: OverlayState, found: int) -> str:
+    return "" if found == state.polls else f"Redis lost marks of polls: {found} of {state.polls}"
 
 
 @contextmanager

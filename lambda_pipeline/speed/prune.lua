@@ -10,6 +10,9 @@ if redis.call('HGET', state, 'revision') ~= expected then
   return -1
 end
 
+if redis.call('ZCARD', prefix .. 'polls') ~= tonumber(redis.call('HGET', state, 'polls') or '0') then
+  return -1
+end
 for _, kind in ipairs(plan.types) do
   local known = tonumber(redis.call('HGET', state, 'entries:' .. kind) or '0')
   if redis.call('ZCARD', prefix .. 'order:' .. kind) ~= known then
@@ -45,5 +48,5 @@ for _, kind in ipairs(plan.types) do
   forgotten = forgotten + #members
 end
 redis.call('ZREMRANGEBYSCORE', prefix .. 'polls', '-inf', covered)
-redis.call('HSET', state, 'envelope_bytes', bytes, unpack(ARGV, 5))
+redis.call('HSET', state, 'envelope_bytes', bytes, 'polls', redis.call('ZCARD', prefix .. 'polls'), unpack(ARGV, 5))
 return forgotten

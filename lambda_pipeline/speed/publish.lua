@@ -18,6 +18,9 @@ local function complete(kind)
 end
 
 if not plan.rebuild then
+  if redis.call('ZCARD', prefix .. 'polls') ~= tonumber(redis.call('HGET', state, 'polls') or '0') then
+    return 0
+  end
   for kind, _ in pairs(plan.types) do
     if not complete(kind) then
       return 0
@@ -91,7 +94,7 @@ for kind, ttl in pairs(plan.types) do
   redis.call('HSET', state, 'entries:' .. kind, redis.call('ZCARD', prefix .. 'order:' .. kind))
   longest = math.max(longest, ttl)
 end
-redis.call('HSET', state, 'envelope_bytes', bytes, unpack(ARGV, 5))
+redis.call('HSET', state, 'envelope_bytes', bytes, 'polls', redis.call('ZCARD', prefix .. 'polls'), unpack(ARGV, 5))
 redis.call('EXPIRE', state, longest)
 redis.call('EXPIRE', prefix .. 'polls', longest)
 return 1

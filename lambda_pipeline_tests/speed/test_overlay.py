@@ -163,6 +163,19 @@ def test_without_the_marks_of_the_polls_nothing_stale_is_served(world: World) ->
     world.assert_exact()
 
 
+def test_lost_marks_of_polls_are_repaired_by_the_next_poll(world: World) -> None:
+    """Without new entries the next poll must notice by itself; with some, what it adds must not hide the loss."""
+    started(world).demo.update(patient("a", "female"))
+    world.poll()
+    for change in (False, True):
+        world.overlay.client.delete(f"{world.overlay.prefix}polls")
+        if change:
+            world.demo.update(patient("b", "female"))
+        assert world.poll().rebuilt
+        assert "overlay" in world.serving.query("patients").sources
+        world.assert_exact()
+
+
 def test_a_loss_right_before_pruning_is_not_counted_away(world: World) -> None:
     started(world).demo.update(patient("b", "female"))
     world.poll()

@@ -80,7 +80,7 @@ class OverlayState:
         return sum(self.entries.values())
 
     def fields(self) -> list[str]:
-        """As field, value, field, value for the scripts; they keep `entries`, `envelope_bytes` and `polls` themselves."""
+        """As field, value, field, value for the scripts; `entries`, `envelope_bytes` and `polls` are kept by them."""
         pairs = {
             "epoch": self.epoch,
             "revision": str(self.revision),

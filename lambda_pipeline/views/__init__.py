@@ -1,8 +1,8 @@
 """SQL on FHIR: a ViewDefinition becomes a validated model, typed trees, and one PostgreSQL SELECT.
 
 Read in this order: `fhirpath` (text -> parse tree), `tree` and `analysis` (parse tree -> typed tree), `functions` (the
-table of FHIRPath functions), `sql` (typed tree -> SQL), `columns` (types), `model` and `statement` (the structure of a
-view), `compiler` (all of it).
+table of FHIRPath functions), `rows` and `sql` (typed tree -> SQL), `columns` (types), `model` and `statement` (the
+structure of a view), `compiler` (all of it).
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Where they leave room, or differ from SQL by nature:
 

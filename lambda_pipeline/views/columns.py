@@ -172,7 +172,7 @@ def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # n
         case "timestamp":
             return f"(({lowering.written(node)})::timestamptz AT TIME ZONE 'UTC')::{wanted.type}"
     if wanted.family in INTEGERS:
-        return f"({lowering.integer_text(node)})::{wanted.type}"
+        return f"({lowering.whole_number(node)})::{wanted.type}"
     return f"({lowering.written(node)})::{wanted.type}"
 
 

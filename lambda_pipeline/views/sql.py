@@ -14,10 +14,13 @@ Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`
 # ruff: noqa: S608, C901, PLR0911 (writing SQL is the purpose; one case per kind of node)
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from lambda_pipeline.views import definitions, temporal, tree
+from lambda_pipeline.views.rows import RowSource
 
 WRITTEN = "q.v #>> '{}'"
 OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
@@ -69,8 +72,11 @@ class Place:
 
 
 def quoted(text: str) -> str:
-    """An SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
+    """An SQL string literal, on one line: what is indented later must not change it."""
+    doubled = text.replace("'", "''")
+    if "\n" not in text:
+        return f"'{doubled}'"
+    return "E'" + doubled.replace("\\", "\\\\").replace("\n", "\\n") + "'"
 
 
 def json_string(text: str) -> str:
@@ -103,6 +109,7 @@ class Lowering:
         self.complete_body = False
         self._places: dict[str, Place] = {"resource": Place("s.j", is_column=True, is_cheap=True)}
         self._row_index = "0"
+        self._source: RowSource | None = None
         self._aliases = 0
 
     def new_alias(self, letter: str) -> str:
@@ -114,14 +121,20 @@ class Lowering:
         """Say which jsonb column holds the elements of a focus."""
         self._places[focus.name] = Place(column, is_column=True, is_cheap=True)
 
-    def set_row_index(self, row_index: str) -> str:
-        """Say what `%rowIndex` is from now on.
+    @contextmanager
+    def within(self, row_index: str, source: RowSource | None) -> Iterator[None]:
+        """Write for the rows of a source.
 
-        Returns:
-            What it was before.
+        Args:
+            row_index: what `%rowIndex` is there.
+            source: what may compute something once per row; None where there is none, or it does not see the row.
         """
-        before, self._row_index = self._row_index, row_index
-        return before
+        before = self._row_index, self._source
+        self._row_index, self._source = row_index, source
+        try:
+            yield
+        finally:
+            self._row_index, self._source = before
 
     # ---- paths -------------------------------------------------------------------------------------------------------
 
@@ -172,9 +185,10 @@ class Lowering:
             return self.place(node.target).filter(criteria)
         rows, alias = self.rows(node.target), self.new_alias("q")
         self.bind(node.item, f"{alias}.v")
+        with self.within(self._row_index, None):
+            test = self.boolean(node.criteria)
         return Place(
-            f"(SELECT jsonb_agg({alias}.v ORDER BY {alias}.o) FROM {rows} WITH ORDINALITY {alias}(v, o)"
-            f" WHERE {self.boolean(node.criteria)})",
+            f"(SELECT jsonb_agg({alias}.v ORDER BY {alias}.o) FROM {rows} WITH ORDINALITY {alias}(v, o) WHERE {test})",
             path="[*]", keys=None,
         )  # fmt: skip
 
@@ -307,7 +321,7 @@ class Lowering:
         place = self.place(node)
         if not place.is_cheap or place.keys is None:
             return f"(SELECT {_text_of('q.v', WRITTEN)} FROM (SELECT {self._one(place, bare=True)}) q(v))"
-        return _text_of(self._one(place), self.written(node))
+        return _text_of(self._one(place), self._once(self.written(node)))
 
     def written(self, node: tree.Node) -> str:
         """The single value as it is written, for casts that fail by themselves on anything but one value."""
@@ -354,8 +368,10 @@ class Lowering:
                 return f"({self._compared(node)})"
         return f"nullif({self._one(self.place(node))}, 'null')::boolean"
 
-    def integer_text(self, node: tree.Node) -> str:
-        """The single number as text that casts to an integer type, or fails to when it has a fraction."""
+    def whole_number(self, node: tree.Node) -> str:
+        """The single number as something that casts to an integer type, or fails to when it has a fraction."""
+        if isinstance(node, tree.RowIndex):
+            return self._row_index
         return self.written(node) if isinstance(node, tree.Path) else f"trim_scale({self.number(node)})::text"
 
     def _one(self, place: Place, *, bare: bool = False) -> str:
@@ -366,6 +382,10 @@ class Lowering:
             return _operator(place, text=False)
         query = f"jsonb_path_query({place.base}, {place.jsonpath})"
         return query if bare else f"(SELECT {query})"
+
+    def _once(self, text: str) -> str:
+        """A text that is named several times, computed once per row where that is possible."""
+        return f"({text})" if self._source is None else self._source.column(text, "t")
 
     def _computed_text(self, node: tree.Node) -> str:
         match node:
@@ -385,7 +405,7 @@ class Lowering:
             case tree.ReferenceKey(target, resource, many) if not many:
                 reference = self.written(tree.Member(target, "reference", "string", many=False, repeats=False))
                 if self.place(target).is_cheap:
-                    return reference_key(f"({reference})", resource)
+                    return reference_key(self._once(reference), resource)
                 return f"(SELECT {reference_key('b.t', resource)} FROM (SELECT {reference} OFFSET 0) b(t))"
             case tree.Boundary(target, _, kind, many) if not many and kind != "decimal":
                 return self._boundary_of(self.text(target), node)
@@ -456,11 +476,11 @@ def reference_key(text: str, resource: str | None) -> str:
 def _text_of(one: str, written: str) -> str:
     """A JSON primitive as text; an array or object, which no primitive element of FHIR is, fails.
 
-    91 and 123 are `[` and `{`: looking at the first character costs half of asking every value for its type.
+    Only a text that begins with `[` or `{` (91 and 123, which differ in the bit of 32) is asked for its type.
     """
     wrong = failure(f"jsonb_typeof({one}) || ' instead of one value'")
     return (
-        f"CASE WHEN ascii({written}) IN (91, 123) AND jsonb_typeof({one}) IN ('array', 'object')"
+        f"CASE WHEN ascii({written}) | 32 = 123 AND jsonb_typeof({one}) IN ('array', 'object')"
         f" THEN {wrong} ELSE {written} END"
     )
 

@@ -1,8 +1,9 @@
 """A validated model -> one SELECT.
 
 A select without iterator adds columns; `forEach` and `repeat` add a LATERAL row source, so that siblings are crossed
-and children repeat their parent's values by themselves. Only `unionAll`, and a `forEachOrNull` with something inside
-that may be empty, need a subquery of their own.
+and children repeat their parent's values by themselves. An iteration over what FHIR has at most once is no row source
+but a column of the one around it, and `forEach` a condition on that. Only `unionAll`, and a `forEachOrNull` with
+something inside that may be empty, need a subquery of their own.
 """
 # ruff: noqa: S608 (writing SQL is the purpose)
 
@@ -15,10 +16,16 @@ from lambda_pipeline.views import columns, definitions, fhirpath, tree
 from lambda_pipeline.views.analysis import Analysis, UnknownElementError
 from lambda_pipeline.views.fhirpath import FhirPathError
 from lambda_pipeline.views.model import ColumnModel, Select, Text, ViewModel
+from lambda_pipeline.views.rows import RowSource, indented
 from lambda_pipeline.views.sql import Lowering, Place, identifier, quoted
 from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column
 
 T = TypeVar("T")
+
+_RESOURCES = f"""(SELECT r.partition, r.id, r.version, r.body AS j
+   FROM ({RELATION_PLACEHOLDER}) r
+ OFFSET 0  -- a fence: without it the body would be parsed once per column
+) s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a select contributes: row sources, to be joined in order, and columns over them."""
+    """What a select contributes: row sources, to be joined in order, conditions on rows, and columns over them."""
 
     sources: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
     outputs: tuple[Output, ...] = ()
 
 
@@ -53,11 +61,13 @@ class Scope:
     Attributes:
         focus: the element at hand.
         row_index: SQL of `%rowIndex`.
+        source: whose rows they are evaluated for.
         broken: whether an iterator around it has a problem, so that nothing can be said of the paths inside.
     """
 
     focus: tree.Focus
     row_index: str
+    source: RowSource
     broken: bool = False
 
 
@@ -82,24 +92,19 @@ class Statement:
 
     def compile(self) -> tuple[str, tuple[Column, ...]]:
         """The statement, with `{{relation}}` for the relation, and the columns."""
-        root = Scope(self.analysis.resource, "0")
+        resources = RowSource("s")
+        root = Scope(self.analysis.resource, "0", resources)
+        resources.keep([self._condition(where, root) for where in self.model.where])
         part = self._together(self._select(select, root) for select in self.model.select)
         self._unique(part)
-        conditions = [self._condition(where, root) for where in self.model.where]
         lines = ["SELECT s.partition AS _partition,", "       s.id AS _id,", "       s.version AS _version"]
         for output in part.outputs:
             lines[-1] += ","
             lines += [f"       {_comment(output.column)}", f"       {output.sql} AS {identifier(output.column.name)}"]
-        lines += [
-            "  FROM (SELECT r.partition, r.id, r.version, r.body AS j",
-            f"          FROM ({RELATION_PLACEHOLDER}) r",
-            "        OFFSET 0) s  -- the fence keeps the body from being parsed once per column",
-            *part.sources,
-        ]
-        for index, condition in enumerate(conditions):
-            lines.append(f" {'AND  ' if index else 'WHERE'} {condition}")
-        columns_ = tuple(output.column for output in part.outputs)
-        return "\n".join(lines), columns_
+        item = resources.around(_RESOURCES)
+        lines += [f"  FROM {indented(item, 7)}", *part.sources]
+        lines += _where(part.conditions)
+        return "\n".join(lines), tuple(output.column for output in part.outputs)
 
     # ---- selects -----------------------------------------------------------------------------------------------------
 
@@ -123,26 +128,34 @@ class Statement:
         listed = list(parts)
         return Part(
             tuple(source for part in listed for source in part.sources),
+            tuple(condition for part in listed for condition in part.conditions),
             tuple(output for part in listed for output in part.outputs),
         )
 
     def _for_each(self, select: Select, path: Text, scope: Scope) -> Part:
         node, inner = self._iteration(path, scope)
         content = self._content(select, inner)
-        source = self._source(node, scope, inner, content)
-        return Part((_inner_join(source, inner, node), *content.sources), content.outputs)
+        if node.many:
+            source = f" CROSS JOIN LATERAL {self._rows(node, scope, inner, content)}"
+            return replace(content, sources=(source, *content.sources))
+        return replace(content, conditions=(f"{self._element(inner)} IS NOT NULL", *content.conditions))
 
     def _for_each_or_null(self, select: Select, path: Text, scope: Scope) -> Part:
         node, inner = self._iteration(path, scope)
         content = self._content(select, inner)
-        source = self._source(node, scope, inner, content)
-        if not content.sources:
-            join = f"  LEFT JOIN LATERAL {source} ON true" if node.many else f" CROSS JOIN LATERAL {source}"
-            return Part((join,), tuple(_or_null(output, f"{inner.focus.name}.v IS NULL") for output in content.outputs))
-        found = _subselect((_inner_join(source, inner, node), *content.sources), content.outputs)
+        element = self._element(inner)
+        if not content.sources and not content.conditions:
+            rows = (f"  LEFT JOIN LATERAL {self._rows(node, scope, inner, content)} ON true",) if node.many else ()
+            return Part(rows, outputs=tuple(_or_null(output, f"{element} IS NULL") for output in content.outputs))
+        if node.many:
+            source = f" CROSS JOIN LATERAL {self._rows(node, scope, inner, content)}"
+            found = replace(content, sources=(source, *content.sources))
+            absent = f"NOT {self._lowered(scope, lambda: self.lowering.exists(node))}"
+        else:
+            found = replace(content, conditions=(f"{element} IS NOT NULL", *content.conditions))
+            absent = f"{element} IS NULL"
         nothing = ", ".join(f"{output.null_row} AS {identifier(output.column.name)}" for output in content.outputs)
-        exists = self._lowered(scope, lambda: self.lowering.exists(node))
-        return self._derived((found, f"SELECT {nothing} WHERE NOT {exists}"), content.outputs)
+        return self._derived((_subselect(found), f"SELECT {nothing} WHERE {absent}"), content.outputs)
 
     def _union(self, select: Select, scope: Scope) -> Part:
         if not select.union_all:
@@ -152,14 +165,14 @@ class Statement:
         for index, branch in enumerate(branches[1:], start=1):
             path = f"{select.json_path}.unionAll[{index}]"
             self._same_columns(first, branch.outputs, path)
-        return self._derived([_subselect(branch.sources, branch.outputs) for branch in branches], first)
+        return self._derived([_subselect(branch) for branch in branches], first)
 
     def _derived(self, queries: Iterable[str], outputs: tuple[Output, ...]) -> Part:
         alias = self.lowering.new_alias("u")
-        body = _indented("\nUNION ALL\n".join(queries), 9)
+        body = indented("\nUNION ALL\n".join(queries), 9)
         return Part(
-            (f" CROSS JOIN LATERAL (\n{body}\n       ) {alias}",),
-            tuple(replace(o, sql=f"{alias}.{identifier(o.column.name)}", strict=False) for o in outputs),
+            (f" CROSS JOIN LATERAL (\n         {body}\n       ) {alias}",),
+            outputs=tuple(replace(o, sql=f"{alias}.{identifier(o.column.name)}", strict=False) for o in outputs),
         )
 
     def _repeat(self, select: Select, scope: Scope) -> Part:
@@ -167,21 +180,20 @@ class Statement:
         walk, alias = self.lowering.new_alias("w"), inner.focus.name
         start = self.lowering.place(scope.focus).base
         values = ", ".join(f"({index}::bigint, {quoted(step)}::jsonpath)" for index, step in enumerate(steps, start=1))
-        source = (
-            f" CROSS JOIN LATERAL (\n"
-            f"         WITH RECURSIVE {walk}(v, k) AS (\n"
-            f"           SELECT q.v, ARRAY[p.n, q.o]\n"
-            f"             FROM (VALUES {values}) p(n, step)\n"
-            f"            CROSS JOIN LATERAL jsonb_path_query({start}, p.step) WITH ORDINALITY q(v, o)\n"
-            f"           UNION ALL\n"
-            f"           SELECT q.v, {walk}.k || ARRAY[p.n, q.o]\n"
-            f"             FROM {walk} CROSS JOIN (VALUES {values}) p(n, step)\n"
-            f"            CROSS JOIN LATERAL jsonb_path_query({walk}.v, p.step) WITH ORDINALITY q(v, o))\n"
-            f"         SELECT {walk}.v, row_number() OVER (ORDER BY {walk}.k) AS o FROM {walk}\n"
-            f"       ) {alias}"
+        item = (
+            f"(WITH RECURSIVE {walk}(v, k) AS (\n"
+            f"   SELECT q.v, ARRAY[p.n, q.o]\n"
+            f"     FROM (VALUES {values}) p(n, step)\n"
+            f"    CROSS JOIN LATERAL jsonb_path_query({start}, p.step) WITH ORDINALITY q(v, o)\n"
+            f"   UNION ALL\n"
+            f"   SELECT q.v, {walk}.k || ARRAY[p.n, q.o]\n"
+            f"     FROM {walk} CROSS JOIN (VALUES {values}) p(n, step)\n"
+            f"    CROSS JOIN LATERAL jsonb_path_query({walk}.v, p.step) WITH ORDINALITY q(v, o))\n"
+            f" SELECT {walk}.v, row_number() OVER (ORDER BY {walk}.k) AS o FROM {walk}) {alias}"
         )
         content = self._content(select, inner)
-        return Part((source, *content.sources), content.outputs)
+        source = f" CROSS JOIN LATERAL {indented(inner.source.around(item), 7)}"
+        return replace(content, sources=(source, *content.sources))
 
     def _iteration(self, path: Text, scope: Scope) -> tuple[tree.Node, Scope]:
         """The typed tree of an iterator's path, and what the selects inside see."""
@@ -190,18 +202,25 @@ class Statement:
             return tree.Nothing(), replace(scope, broken=True)
         alias = self.lowering.new_alias("f")
         focus = tree.Focus(alias, node.type)
-        self.lowering.bind(focus, f"{alias}.v")
-        return node, Scope(focus, f"({alias}.o - 1)::integer" if node.many else "0")
+        if node.many:
+            self.lowering.bind(focus, f"{alias}.v")
+            return node, Scope(focus, f"({alias}.o - 1)::integer", RowSource(alias))
+        one = self._lowered(scope, lambda: self.lowering.json(node))
+        self.lowering.bind(focus, scope.source.column(one, "e"))
+        return node, Scope(focus, "0", scope.source)
 
-    def _source(self, node: tree.Node, scope: Scope, inner: Scope, content: Part) -> str:
-        """The row source of an iteration: a row per element; where there can be only one, a row with NULL for none."""
-        alias = inner.focus.name
-        if not node.many:
-            one = self._lowered(scope, lambda: self.lowering.json(node))
-            return f"(SELECT {one} OFFSET 0) {alias}(v)"
+    def _element(self, scope: Scope) -> str:
+        """The column that holds the element at hand."""
+        return self.lowering.place(scope.focus).base
+
+    def _rows(self, node: tree.Node, scope: Scope, inner: Scope, content: Part) -> str:
+        """The FROM item of an iteration: a row per element."""
         rows = self._lowered(scope, lambda: self.lowering.rows(node))
-        counted = any(inner.row_index in text for text in (*content.sources, *(o.sql for o in content.outputs)))
-        return f"{rows} WITH ORDINALITY {alias}(v, o)" if counted else f"{rows} {alias}(v)"
+        written = (*content.sources, *content.conditions, *(output.sql for output in content.outputs))
+        counted = any(inner.row_index in text for text in written) or inner.source.mentions(inner.row_index)
+        alias = inner.source.alias
+        item = f"{rows} WITH ORDINALITY {alias}(v, o)" if counted else f"{rows} {alias}(v)"
+        return indented(inner.source.around(item), 7)
 
     def _path(self, text: Text, scope: Scope, *, unknown_is_error: bool = True) -> tree.Node | None:
         """The typed tree of an expression that may be of any type but an open choice; None if there is a problem.
@@ -252,7 +271,7 @@ class Statement:
         focus = tree.Focus(alias, next(iter(types), None))
         self.lowering.bind(focus, f"{alias}.v")
         broken = any(problem.path.startswith(f"{select.json_path}.repeat") for problem in self.problems)
-        return Scope(focus, f"({alias}.o - 1)::integer", broken=broken), tuple(steps.values())
+        return Scope(focus, f"({alias}.o - 1)::integer", RowSource(alias), broken), tuple(steps.values())
 
     def _step(self, path: Text, scope: Scope, kind: str | None) -> tree.Node | None:
         """A step of `repeat` applied to an element of a type; None if there is a problem.
@@ -353,27 +372,21 @@ class Statement:
         return None
 
     def _lowered(self, scope: Scope, write: Callable[[], str]) -> str:
-        """Write SQL with the `%rowIndex` of a scope."""
-        before = self.lowering.set_row_index(scope.row_index)
-        try:
+        """Write SQL for the rows of a scope."""
+        with self.lowering.within(scope.row_index, scope.source):
             return write()
-        finally:
-            self.lowering.set_row_index(before)
 
 
-def _subselect(sources: tuple[str, ...], outputs: tuple[Output, ...]) -> str:
-    listed = ",\n       ".join(f"{output.sql} AS {identifier(output.column.name)}" for output in outputs)
+def _subselect(part: Part) -> str:
+    listed = ",\n       ".join(f"{output.sql} AS {identifier(output.column.name)}" for output in part.outputs)
     lines = [f"SELECT {listed}"]
-    if sources:
-        lines += ["  FROM (VALUES (0)) one(row)", *sources]
-    return "\n".join(lines)
+    if part.sources:
+        lines += ["  FROM (VALUES (0)) one(row)", *part.sources]
+    return "\n".join(lines + _where(part.conditions))
 
 
-def _inner_join(source: str, inner: Scope, node: tree.Node) -> str:
-    """A row source without its NULL row, which only that of a single element has."""
-    if node.many:
-        return f" CROSS JOIN LATERAL {source}"
-    return f"  JOIN LATERAL {source} ON {inner.focus.name}.v IS NOT NULL"
+def _where(conditions: tuple[str, ...]) -> list[str]:
+    return [f" {'AND  ' if index else 'WHERE'} {condition}" for index, condition in enumerate(conditions)]
 
 
 def _or_null(output: Output, is_null_row: str) -> Output:
@@ -392,7 +405,3 @@ def _starts_at(node: tree.Node, focus: tree.Focus) -> bool:
 def _comment(column: Column) -> str:
     kind = f" ({column.fhir_type})" if column.fhir_type else ""
     return f"-- {column.name}: {' '.join(column.path.split())}{kind}"
-
-
-def _indented(text: str, spaces: int) -> str:
-    return "\n".join(" " * spaces + line for line in text.split("\n"))

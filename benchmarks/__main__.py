@@ -42,9 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         _say(f"unknown benchmark {unknown[0]}: one of {', '.join(BENCHMARKS)}")
         return 2
-    sizes = Sizes(chosen.patients, chosen.entries, chosen.commits, chosen.rounds)
+    sizes = Sizes(chosen.patients, chosen.ndjson, chosen.entries, chosen.commits, chosen.rounds)
     findings = []
-    _say(f"starting servers, generating {sizes.patients:,} patients")
+    _say(
+        f"starting servers, {f'loading {sizes.ndjson}' if sizes.ndjson else f'generating {sizes.patients:,} patients'}"
+    )
     with bench(sizes) as running:
         facts = running.facts()
         print(", ".join(f"{name} {value}" for name, value in facts.items()), end="\n\n", flush=True)
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--patients", type=_positive, default=default.patients, help="default: %(default)s")
+    parser.add_argument("--ndjson", type=_folder, metavar="FOLDER", help="measure on these records instead")
     parser.add_argument("--entries", type=_positive, default=default.entries, help="of a full overlay (%(default)s)")
     parser.add_argument("--commits", type=_positive, default=default.commits, help="to follow (%(default)s)")
     parser.add_argument("--rounds", type=_positive, default=default.rounds, help="the best counts (%(default)s)")
@@ -80,6 +83,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if not any(folder.glob("*.ndjson*")):
+        raise ValueError
+    return folder
 
 
 def _say(text: str) -> None:

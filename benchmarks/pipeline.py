@@ -20,6 +20,7 @@ from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.loading import load_files
 from lambda_pipeline.demo.population import generate
 from lambda_pipeline.demo.server import DemoHapi
 from lambda_pipeline.serving import Serving
@@ -37,12 +38,14 @@ class Sizes:
 
     Attributes:
         patients: in the synthetic population.
+        ndjson: a folder of NDJSON files, plain or gzipped, whose resources stand for the population; None for that.
         entries: in the overlay where a full one is measured; bounded by the laboratory results there are.
         commits: of which the way to the reader is timed.
         rounds: how often a measurement is repeated; the best counts.
     """
 
     patients: int = 2_000
+    ndjson: Path | None = None
     entries: int = 10_000
     commits: int = 20
     rounds: int = 5
@@ -101,9 +104,13 @@ class Bench:
         self.servers = servers
         self.sizes = sizes
         database = Database(self._create(_POPULATION))
-        demo = DemoHapi(database)
+        # A sample of records refers to resources that are not in it.
+        demo = DemoHapi(database, referential_integrity=sizes.ndjson is None)
         demo.install()
-        self.resources = demo.load(generate(sizes.patients))
+        if sizes.ndjson is None:
+            self.resources = demo.load(generate(sizes.patients))
+        else:
+            self.resources = sum(load_files(demo, sorted(sizes.ndjson.glob("*.ndjson*"))).values())
         with database.connect() as connection:
             connection.execute("VACUUM ANALYZE")
         database.close()
@@ -131,7 +138,7 @@ class Bench:
             "machine": platform.machine(),
             "python": platform.python_version(),
             "postgresql": row[0],
-            "patients": self.sizes.patients,
+            "population": "synthetic" if self.sizes.ndjson is None else self.sizes.ndjson.name,
             "resources": self.resources,
         }
 

@@ -1,8 +1,8 @@
 """SQL on FHIR: a ViewDefinition becomes a validated model, typed trees, and one PostgreSQL SELECT.
 
-Read in this order: `fhirpath` (text -> parse tree), `tree` and `analysis` (parse tree -> typed tree), `functions` (the
-table of FHIRPath functions), `rows` and `sql` (typed tree -> SQL), `columns` (types), `model` and `statement` (the
-structure of a view), `compiler` (all of it).
+Read in this order: `fhirpath` (text -> parse tree), `tree`, `kinds` and `functions` (the table of FHIRPath functions),
+`analysis` (parse tree -> typed tree), `rows` and `sql` (typed tree -> SQL), `columns` (types), `model` and `statement`
+(the structure of a view), `compiler` (all of it). Each uses only what comes before it.
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Where they leave room, or differ from SQL by nature:
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NoReturn
 
-from lambda_pipeline.views import definitions, fhirpath, functions, tree
+from lambda_pipeline.views import definitions, fhirpath, functions, kinds, tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 
 COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">="))
@@ -116,44 +116,12 @@ class Analysis:
         Raises:
             FhirPathError: it is known not to be boolean.
         """
-        return self.known_boolean(self.node(expression, focus), _start(expression))
-
-    def known_boolean(self, node: tree.Node, position: int) -> tree.Node:
-        """The node, if it is boolean or empty.
-
-        Raises:
-            FhirPathError: it is of another type.
-        """
-        self.refuse_choice(node)
-        if node.type == "boolean" or isinstance(node, tree.Nothing):
-            return node
-        hint = "compare it, or ask exists()"
-        raise FhirPathError(f"expected a boolean, this is {self.article(node)}", position, hint)
-
-    def refuse_choice(self, node: tree.Node) -> None:
-        """Raise for a choice element whose type is not said.
-
-        Raises:
-            FhirPathError: naming the types it may have.
-        """
-        if isinstance(node, tree.Choice):
-            shown = ", ".join(node.types[:12]) + (", ..." if len(node.types) > 12 else "")
-            raise FhirPathError(
-                f"{node.name} can be of several types ({shown})", node.position, f"write {node.name}.ofType(...)"
-            )
-
-    @staticmethod
-    def article(node: tree.Node) -> str:
-        """The type of a node for messages."""
-        if isinstance(node, tree.Nothing):
-            return "always empty"
-        kind = node.type or "of unknown type"
-        return f"{'an' if kind[0] in 'aeiouAEIO' else 'a'} {kind}" if node.type else kind
+        return kinds.known_boolean(self.node(expression, focus), _start(expression))
 
     def _only_type_with(self, choice: tree.Choice, name: str, position: int) -> tree.Node:
         having = [kind for kind in choice.types if name in definitions.elements(kind)]
         if len(having) == 1:
-            return functions.narrow(choice, having[0])
+            return kinds.narrow(choice, having[0])
         if not having:
             known = {element for kind in choice.types for element in definitions.elements(kind)}
             hint = definitions.suggestion(name, known)
@@ -166,13 +134,13 @@ class Analysis:
 
     def _member_of_primitive(self, target: tree.Node, name: str, position: int) -> tree.Node:
         if name not in ("extension", "id"):
-            raise FhirPathError(f"{self.article(target)} has no element {name!r}", position)
+            raise FhirPathError(f"{kinds.article(target)} has no element {name!r}", position)
         if not isinstance(target, tree.Member):
             raise FhirPathError(
                 f"{name} of a primitive value can only be read where the element is named", position,
                 f"as in birthDate.{name}",
             )  # fmt: skip
-        sibling = functions.sibling(target)
+        sibling = kinds.sibling(target)
         if name == "id":
             return tree.Member(sibling, "id", "string", target.many, repeats=False)
         return tree.Member(sibling, "extension", "Extension", many=True, repeats=True)
@@ -226,17 +194,17 @@ class Analysis:
         whole = isinstance(index, tree.Constant) and index.type in ("integer", "positiveInt", "unsignedInt")
         if not (whole or isinstance(index, tree.RowIndex)):
             raise FhirPathError("an index is a whole number, a constant or %rowIndex", _start(expression.index))
-        self.refuse_choice(target)
+        kinds.refuse_choice(target)
         return tree.At(target, index, target.type)
 
     def _unary(self, expression: fhirpath.Unary, focus: tree.Focus) -> tree.Node:
         operand = self.node(expression.operand, focus)
-        self.refuse_choice(operand)
+        kinds.refuse_choice(operand)
         if isinstance(operand, tree.Nothing):
             return operand
         if operand.type not in definitions.NUMBER_TYPES:
             raise FhirPathError(
-                f"{expression.operator} takes a number, not {self.article(operand)}", expression.position
+                f"{expression.operator} takes a number, not {kinds.article(operand)}", expression.position
             )
         if expression.operator == "+":
             return operand
@@ -252,8 +220,8 @@ class Analysis:
         if operator not in COMPARISONS and operator not in ("+", "-", "*", "/"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
-        self.refuse_choice(left)
-        self.refuse_choice(right)
+        kinds.refuse_choice(left)
+        kinds.refuse_choice(right)
         if isinstance(left, tree.Nothing) or isinstance(right, tree.Nothing):
             return tree.Nothing()
         if operator in COMPARISONS:
@@ -262,14 +230,14 @@ class Analysis:
 
     def _compare(self, expression: fhirpath.Binary, left: tree.Node, right: tree.Node) -> tree.Node:
         operator = expression.operator
-        kind = _kind(left.type)
-        if kind is None or kind != _kind(right.type) or (kind == "json" and left.type != right.type):
+        kind = kinds.kind(left.type)
+        if kind is None or kind != kinds.kind(right.type) or (kind == "json" and left.type != right.type):
             raise FhirPathError(
-                f"{operator} compares values of one kind, not {self.article(left)} with {self.article(right)}",
+                f"{operator} compares values of one kind, not {kinds.article(left)} with {kinds.article(right)}",
                 expression.position, _literal_hint(left, right),
             )  # fmt: skip
         if operator not in ("=", "!=") and kind in ("json", "boolean"):
-            raise FhirPathError(f"{operator} has no meaning for {self.article(left)}", expression.position)
+            raise FhirPathError(f"{operator} has no meaning for {kinds.article(left)}", expression.position)
         return tree.Compare(operator, left, right, kind)  # type: ignore[arg-type]
 
     def _arithmetic(self, expression: fhirpath.Binary, left: tree.Node, right: tree.Node) -> tree.Node:
@@ -278,11 +246,11 @@ class Analysis:
         if all(numbers):
             decimal = operator == "/" or "decimal" in (left.type, right.type)
             return tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]
-        if operator == "+" and _kind(left.type) == "text" and _kind(right.type) == "text":
+        if operator == "+" and kinds.kind(left.type) == "text" and kinds.kind(right.type) == "text":
             return tree.Concatenation(left, right)
         raise FhirPathError(
             f"{operator} takes two numbers{' or two strings' if operator == '+' else ''}, "
-            f"not {self.article(left)} and {self.article(right)}", expression.position,
+            f"not {kinds.article(left)} and {kinds.article(right)}", expression.position,
         )  # fmt: skip
 
 
@@ -290,26 +258,11 @@ class UnknownElementError(FhirPathError):
     """A type of FHIR R4 has no element of that name."""
 
 
-def _kind(type_name: str | None) -> str | None:
-    """How values of a type compare; None if that is not known."""
-    if type_name in definitions.DATE_TYPES:
-        return "date"
-    if type_name == "time":
-        return "time"
-    if type_name in definitions.TEXT_TYPES:
-        return "text"
-    if type_name in definitions.NUMBER_TYPES:
-        return "number"
-    if type_name == "boolean":
-        return "boolean"
-    return None if type_name is None else "json"
-
-
 def _literal_hint(left: tree.Node, right: tree.Node) -> str:
-    kinds = {_kind(left.type), _kind(right.type)}
-    if kinds == {"date", "text"}:
+    both = {kinds.kind(left.type), kinds.kind(right.type)}
+    if both == {"date", "text"}:
         return "a date is written @2020-01-31, or is a constant with valueDate or valueDateTime"
-    if kinds == {"time", "text"}:
+    if both == {"time", "text"}:
         return "a time is written @T10:30:00, or is a constant with valueTime"
     return ""
 

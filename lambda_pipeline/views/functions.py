@@ -5,15 +5,31 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from lambda_pipeline.views import definitions, fhirpath, tree
+from lambda_pipeline.views import definitions, fhirpath, kinds, tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 
-if TYPE_CHECKING:
-    from lambda_pipeline.views.analysis import Analysis
 
-Build = Callable[["Analysis", tree.Node, fhirpath.Call, tree.Focus], tree.Node]
+class Typing(Protocol):
+    """What a function needs of the analysis it is part of; see there for the errors."""
+
+    resource: tree.Focus
+
+    def node(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:
+        """The typed tree of an argument."""
+
+    def boolean(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:
+        """The typed tree of an argument that has to be boolean."""
+
+    def member(self, target: tree.Node, name: str, position: int) -> tree.Node:
+        """One step of navigation."""
+
+    def new_item(self, type_name: str | None) -> tree.Focus:
+        """A fresh focus for the elements that criteria look at."""
+
+
+Build = Callable[[Typing, tree.Node, fhirpath.Call, tree.Focus], tree.Node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +49,34 @@ class Function:
     build: Build
 
 
-def _where(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    analysis.refuse_choice(target)
+def _where(analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    kinds.refuse_choice(target)
     item = analysis.new_item(target.type)
     criteria = analysis.boolean(call.arguments[0], item)
     return tree.Where(target, item, criteria, target.type, target.many)
 
 
-def _exists(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+def _exists(analysis: Typing, target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
     if call.arguments:
         return tree.Exists((_where(analysis, target, call, focus),), negated=False)
     return tree.Exists(_ways_to_exist(target), negated=False)
 
 
-def _empty(_analysis: "Analysis", target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+def _empty(_analysis: Typing, target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
     return tree.Exists(_ways_to_exist(target), negated=True)
 
 
 def _ways_to_exist(target: tree.Node) -> tuple[tree.Node, ...]:
     """The paths by which an element can be there: a choice by each of its types, a primitive also by `_name` alone."""
     if isinstance(target, tree.Choice):
-        narrowed = (narrow(target, kind) for kind in target.types)
+        narrowed = (kinds.narrow(target, kind) for kind in target.types)
         return tuple(way for node in narrowed for way in _ways_to_exist(node))
     if isinstance(target, tree.Member) and definitions.is_primitive(target.type):
-        return (target, sibling(target))
+        return (target, kinds.sibling(target))
     return (target,)
 
 
-def sibling(primitive: tree.Member) -> tree.Member:
-    """The `_name` member beside a primitive one, which holds its id and extensions."""
-    return tree.Member(primitive.target, f"_{primitive.key}", "Element", primitive.many, primitive.repeats)
-
-
-def narrow(choice: tree.Choice, kind: str) -> tree.Member:
-    """A choice element as one of its types."""
-    return tree.Member(
-        choice.target, definitions.choice_key(choice.name, kind), kind, many=choice.many, repeats=choice.repeats
-    )
-
-
-def _extension(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+def _extension(analysis: Typing, target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
     url = analysis.node(call.arguments[0], focus)
     if not isinstance(url, tree.Constant) or url.type not in definitions.TEXT_TYPES:
         raise FhirPathError("extension() takes the url as a string", call.arguments[0].position)
@@ -82,7 +86,7 @@ def _extension(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, foc
     return tree.Where(extensions, item, same_url, "Extension", many=True)
 
 
-def _of_type(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+def _of_type(_analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
     argument = call.arguments[0]
     kind = type_specifier(argument)
     if isinstance(target, tree.Choice):
@@ -90,14 +94,14 @@ def _of_type(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focu
             raise FhirPathError(
                 f"{target.name} has no type {kind}", argument.position, f"its types are {', '.join(target.types)}"
             )
-        return narrow(target, kind)
+        return kinds.narrow(target, kind)
     if target.type in definitions.ABSTRACT_RESOURCES:
         if not definitions.is_concrete_resource(kind):
             raise FhirPathError(f"FHIR R4 has no resource type {kind}", argument.position)
         return tree.OfResource(target, kind, target.many)
     if target.type != kind:
         raise FhirPathError(
-            f"this is {analysis.article(target)}, so ofType({kind}) is always empty", call.position,
+            f"this is {kinds.article(target)}, so ofType({kind}) is always empty", call.position,
             "ofType is for choice elements such as value[x], and for resources",
         )  # fmt: skip
     return target
@@ -115,17 +119,17 @@ def type_specifier(argument: fhirpath.Expression) -> str:
     raise FhirPathError("expected the name of a FHIR type", argument.position)
 
 
-def _first(analysis: "Analysis", target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+def _first(_analysis: Typing, target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
     if not target.many:
         return target
-    analysis.refuse_choice(target)
+    kinds.refuse_choice(target)
     return tree.At(target, None, target.type)
 
 
-def _join(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
-    analysis.refuse_choice(target)
+def _join(analysis: Typing, target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+    kinds.refuse_choice(target)
     if target.type not in definitions.TEXT_TYPES:
-        raise FhirPathError(f"join() takes strings, not {analysis.article(target)}", call.position)
+        raise FhirPathError(f"join() takes strings, not {kinds.article(target)}", call.position)
     separator: tree.Node = tree.Constant("", "string")
     if call.arguments:
         separator = analysis.node(call.arguments[0], focus)
@@ -134,11 +138,11 @@ def _join(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, focus: t
     return tree.Join(target, separator)
 
 
-def _not(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    return tree.Not(analysis.known_boolean(target, call.position))
+def _not(_analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    return tree.Not(kinds.known_boolean(target, call.position))
 
 
-def _resource_key(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+def _resource_key(analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
     if target != analysis.resource:
         raise FhirPathError(
             "getResourceKey() is a function of the resource, and this is an element of it", call.position,
@@ -147,24 +151,24 @@ def _resource_key(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, 
     return tree.ResourceKey()
 
 
-def _reference_key(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    analysis.refuse_choice(target)
+def _reference_key(_analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    kinds.refuse_choice(target)
     if target.type != "Reference":
-        raise FhirPathError(f"getReferenceKey() takes a Reference, not {analysis.article(target)}", call.position)
+        raise FhirPathError(f"getReferenceKey() takes a Reference, not {kinds.article(target)}", call.position)
     resource = type_specifier(call.arguments[0]) if call.arguments else None
     if resource is not None and not definitions.is_concrete_resource(resource):
         raise FhirPathError(f"{resource} is no resource type", call.arguments[0].position)
     return tree.ReferenceKey(target, resource, target.many)
 
 
-def _boundary(analysis: "Analysis", target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    analysis.refuse_choice(target)
+def _boundary(analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+    kinds.refuse_choice(target)
     high = call.name == "highBoundary"
     if target.type == "Period":
         target = analysis.member(target, "end" if high else "start", call.position)
     if target.type not in ("decimal", "date", "dateTime", "instant", "time"):
         raise FhirPathError(
-            f"{call.name}() takes decimal, date, dateTime, instant, time or Period, not {analysis.article(target)}",
+            f"{call.name}() takes decimal, date, dateTime, instant, time or Period, not {kinds.article(target)}",
             call.position,
         )
     return tree.Boundary(target, high, target.type, target.many)
@@ -201,10 +205,10 @@ FUNCTIONS: dict[str, Function] = {
         _reference_key,
     ),
     "lowBoundary": Function(
-        NONE, "decimal, date, dateTime, instant, time, Period (its start)", "see boundaries.py", _boundary
+        NONE, "decimal, date, dateTime, instant, time, Period (its start)", "see temporal.py", _boundary
     ),
     "highBoundary": Function(
-        NONE, "decimal, date, dateTime, instant, time, Period (its end)", "see boundaries.py", _boundary
+        NONE, "decimal, date, dateTime, instant, time, Period (its end)", "see temporal.py", _boundary
     ),
 }  # fmt: skip
 """Name -> what it accepts and lowers to."""

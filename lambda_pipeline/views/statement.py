@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from lambda_pipeline.errors import Problem
-from lambda_pipeline.views import columns, definitions, fhirpath, tree
+from lambda_pipeline.views import columns, definitions, fhirpath, kinds, tree
 from lambda_pipeline.views.analysis import Analysis, UnknownElementError
 from lambda_pipeline.views.fhirpath import FhirPathError
 from lambda_pipeline.views.model import ColumnModel, Select, Text, ViewModel
@@ -231,7 +231,7 @@ class Statement:
 
         def analyze(expression: fhirpath.Expression) -> tree.Node:
             node = self.analysis.analyze(expression, scope.focus)
-            self.analysis.refuse_choice(node)
+            kinds.refuse_choice(node)
             return node
 
         return self._analyzed(text, scope, analyze, unknown_is_error=unknown_is_error)

@@ -23,7 +23,7 @@ from lambda_pipeline.database import Connection, Database, reason
 from lambda_pipeline.errors import RefreshError, RefreshInProgressError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import Mark, changes_since, marked_snapshot, open_tables
-from lambda_pipeline.views.view import View
+from lambda_pipeline.views.view import RESERVED_NAMES, View
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def refresh(database: Database, views: Sequence[View], settings: Settings, *, fu
         HapiUnavailableError: the database cannot be reached.
         SourceError: HAPI's tables are missing or cannot be read.
     """
-    clashes = [view.name for view in views if view.name in view_tables.RESERVED]
+    clashes = [view.name for view in views if view.name.lower() in RESERVED_NAMES]
     if clashes:
         raise RefreshError(f"view {clashes[0]}: the name is taken in schema {SCHEMA}", hint="rename the view")
     try:

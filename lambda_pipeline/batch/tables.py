@@ -12,12 +12,8 @@ from lambda_pipeline.database import Connection
 from lambda_pipeline.errors import RefreshError
 from lambda_pipeline.settings import sql_directory
 from lambda_pipeline.source import Relation, ResourceKey, Unreadable
-from lambda_pipeline.views.view import View
+from lambda_pipeline.views.view import MAX_VIEW_NAME, View
 
-RESERVED = frozenset({"generation", "generation_view", "quarantine", "resource_key"})
-"""Names in the schema that no view may have."""
-
-_LONGEST_NAME = 48
 _GRACE_S = 900
 _INSTALL_LOCK = 7_046_029_254_386_353_131
 
@@ -46,8 +42,8 @@ def install(connection: Connection) -> None:
 
 def relation_name(view: str, generation: int) -> str:
     """Name of the table that a full build in this generation makes for a view; never over PostgreSQL's 63 bytes."""
-    if len(view) > _LONGEST_NAME:
-        view = f"{view[: _LONGEST_NAME - 9]}_{hashlib.sha256(view.encode()).hexdigest()[:8]}"
+    if len(view) > MAX_VIEW_NAME:
+        view = f"{view[: MAX_VIEW_NAME - 9]}_{hashlib.sha256(view.encode()).hexdigest()[:8]}"
     return f"{view}__{generation}"
 
 

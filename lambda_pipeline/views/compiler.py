@@ -17,14 +17,10 @@ from typing import Any
 from lambda_pipeline.errors import Problem, ViewDefinitionError
 from lambda_pipeline.views.model import Reader
 from lambda_pipeline.views.statement import Statement
-from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column, View
+from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, RESERVED_NAMES, Column, View
 
-MAX_VIEW_NAME = 48
-"""Characters of a view's name: physical tables and indexes append to it, and PostgreSQL cuts names at 63 bytes."""
-
-RESERVED_NAMES = frozenset(("generation", "generation_view", "quarantine"))
 PHYSICAL_NAME = re.compile(r"__\d+$")
-"""The batch layer keeps its own tables beside the views, and calls physical tables `<view>__<n>`."""
+"""The batch layer calls physical tables `<view>__<n>`."""
 
 
 def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:

@@ -11,6 +11,13 @@ KEY_COLUMNS = ("_partition", "_id", "_version")
 
 RELATION_PLACEHOLDER = "{{relation}}"
 
+MAX_VIEW_NAME = 48
+"""Characters of a view's name: physical tables and indexes append to it, and PostgreSQL cuts names at 63 bytes."""
+
+_BATCH_TABLES = ("generation", "generation_view", "quarantine", "resource_key")
+RESERVED_NAMES = frozenset((*_BATCH_TABLES, *(f"{table}_pkey" for table in _BATCH_TABLES)))
+"""Names that no view can have: the batch layer has tables of its own (`sql/schema.sql`) in the schema of the views."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -1,13 +1,18 @@
 """What is not supported or not right is refused with its path, its position and a reason: nothing is guessed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.settings import sql_directory
 from lambda_pipeline.views import compile_view, lint, load_views
+
+SCHEMA = (sql_directory() / "schema.sql").read_text()
+BATCH_TABLES = re.findall(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)", SCHEMA)
 
 
 def problems(definition: Any) -> list[Problem]:
@@ -175,10 +180,14 @@ def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
     assert [problem.file for problem in raised.value.problems] == ["b.json", "c.json", "d.json"]
 
 
-@pytest.mark.parametrize("name", ["generation", "Quarantine", "labs__7"])
+@pytest.mark.parametrize("name", [*BATCH_TABLES, *(f"{table}_pkey" for table in BATCH_TABLES), "Quarantine", "labs__7"])
 def test_names_of_the_batch_layer_are_taken(name: str) -> None:
     (problem,) = lint(json.dumps({**column("id"), "name": name}), "view.json")
     assert problem.path == "$.name"
+
+
+def test_the_batch_layer_has_tables() -> None:
+    assert {"generation", "quarantine", "resource_key"} <= set(BATCH_TABLES)
 
 
 def test_a_long_list_of_codes_compiles() -> None:

@@ -2,8 +2,8 @@
 
     JSON --model--> ViewModel --fhirpath--> parse trees --analysis--> typed trees --sql, statement--> one SELECT
 
-Every problem of a file is reported at once: those of its JSON first, and then, as long as there is a resource type to
-check them against, those of its expressions.
+Every problem of a file is reported at once: those of its JSON first, then those of its expressions. Without a resource
+type to check them against, expressions are only parsed.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
     Raises:
         ViewDefinitionError: lists everything that is wrong with it.
     """
-    view, problems = _compile(definition, file)
+    view, problems = _compile(definition, file, named=False)
     if view is None or problems:
         raise ViewDefinitionError(problems)
     return view
@@ -55,10 +55,7 @@ def load_views(folder: Path) -> tuple[View, ...]:
         problems += found
         if view is None:
             continue
-        unusable = _name_problem(view)
-        if unusable is not None:
-            problems.append(unusable)
-        elif view.name.lower() in views:
+        if view.name.lower() in views:
             other = views[view.name.lower()].file
             problems.append(Problem(path.name, "$.name", f"{other} has a view of this name already"))
         else:
@@ -75,18 +72,7 @@ def lint(text: str, file: str) -> list[Problem]:
         text: the file's content.
         file: what to call it.
     """
-    view, problems = _read(text.encode(), file)
-    unusable = _name_problem(view) if view is not None else None
-    return problems if unusable is None else [*problems, unusable]
-
-
-def _name_problem(view: View) -> Problem | None:
-    """Why a relation cannot have the view's name."""
-    if not view.name:
-        return Problem(view.file, "$", "name is missing", "it names the view's table")
-    if view.name.lower() in RESERVED_NAMES or PHYSICAL_NAME.search(view.name):
-        return Problem(view.file, "$.name", f"{view.name} is or may be the name of a table of the batch layer")
-    return None
+    return _read(text.encode(), file)[1]
 
 
 def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
@@ -108,25 +94,30 @@ def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
         return None, [Problem(file, "$", "is nested too deeply")]
     except json.JSONDecodeError as error:
         return None, [Problem(file, f"line {error.lineno} column {error.colno}", f"is not JSON: {error.msg}")]
-    view, problems = _compile(definition, file)
+    view, problems = _compile(definition, file, named=True)
     return view, repeated + problems
 
 
-def _compile(definition: Any, file: str) -> tuple[View | None, list[Problem]]:
+def _compile(definition: Any, file: str, *, named: bool) -> tuple[View | None, list[Problem]]:
+    """The view or what is wrong with it; `named` says whether a relation shall have its name."""
     label = file or (str(definition.get("name") or "view") if isinstance(definition, Mapping) else "view")
     try:
-        return _compile_labelled(definition, file, label)
+        return _compile_labelled(definition, file, label, named=named)
     except RecursionError:
         return None, [Problem(label, "$", "is nested too deeply")]
 
 
-def _compile_labelled(definition: Any, file: str, label: str) -> tuple[View | None, list[Problem]]:
+def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) -> tuple[View | None, list[Problem]]:
     reader = Reader(label)
     model = reader.view(definition)
-    if model is None or not model.resource:
+    if model is None:
         return None, reader.problems
+    if named and "name" not in definition:
+        reader.problem("$", "name is missing", "it names the view's table")
     if len(model.name) > MAX_VIEW_NAME:
         reader.problem("$.name", f"is longer than {MAX_VIEW_NAME} characters")
+    if named and (model.name.lower() in RESERVED_NAMES or PHYSICAL_NAME.search(model.name)):
+        reader.problem("$.name", f"{model.name} is or may be the name of a table of the batch layer")
     statement = Statement(model, label)
     text, columns = statement.compile()
     if not columns and not reader.problems:

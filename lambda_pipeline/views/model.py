@@ -128,8 +128,10 @@ class Reader:
         elif not select and definition["select"] == []:
             self.problem("$.select", "a view has at least one select")
         constants: dict[str, tree.Constant] = {}
-        for constant in self._list(definition, "$", "constant", self._constant):
-            constants[constant[0]] = constant[1]
+        for symbol, constant in self._list(definition, "$", "constant", self._constant):
+            if symbol in constants:
+                self.problem("$.constant", f"%{symbol} is defined twice")
+            constants[symbol] = constant
         return ViewModel(
             name=name,
             description=self._optional_text(definition, "$", "description"),

@@ -93,10 +93,12 @@ class Statement:
     def compile(self) -> tuple[str, tuple[Column, ...]]:
         """The statement, with `{{relation}}` for the relation, and the columns."""
         resources = RowSource("s")
-        root = Scope(self.analysis.resource, "0", resources)
+        root = Scope(self.analysis.resource, "0", resources, broken=not self.model.resource)
         resources.keep([self._condition(where, root) for where in self.model.where])
         part = self._together(self._select(select, root) for select in self.model.select)
         self._unique(part)
+        # `where` is written first since it decides which rows the rest is computed for; readers expect it last.
+        self.problems.sort(key=lambda problem: problem.path.startswith("$.where"))
         lines = ["SELECT s.partition AS _partition,", "       s.id AS _id,", "       s.version AS _version"]
         for output in part.outputs:
             lines[-1] += ","

@@ -166,6 +166,28 @@ def test_lint_names_file_and_place(text: str, path: str, reason: str) -> None:
     assert reason in first.reason
 
 
+def test_a_constant_is_defined_once() -> None:
+    constants = [{"name": "a", "valueCode": "x"}, {"name": "a", "valueString": "y"}]
+    (problem,) = problems({**column("gender = %a"), "constant": constants})
+    assert (problem.path, problem.reason) == ("$.constant", "%a is defined twice")
+
+
+def test_problems_of_where_come_last() -> None:
+    found = problems({**column("brithDate"), "where": [{"path": "gender"}]})
+    assert [problem.path for problem in found] == ["$.select[0].column[0].path", "$.where[0].path"]
+
+
+def test_lint_finds_what_is_wrong_with_the_name_and_with_expressions_at_once() -> None:
+    found = lint(json.dumps({**column("brithDate"), "name": "quarantine"}), "view.json")
+    assert [problem.path for problem in found] == ["$.name", "$.select[0].column[0].path"]
+
+
+@pytest.mark.parametrize("resource", [None, "Patiënt"])
+def test_expressions_are_parsed_even_if_the_resource_type_is_not_known(resource: str | None) -> None:
+    found = problems({**column("name."), "where": [{"path": "brithDate"}], "resource": resource})
+    assert [problem.path for problem in found] == ["$.resource", "$.select[0].column[0].path"]
+
+
 def test_lint_has_nothing_to_say_of_a_good_file() -> None:
     assert lint(json.dumps({**column("id"), "name": "v"}), "view.json") == []
 

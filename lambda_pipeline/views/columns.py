@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from lambda_pipeline.views import definitions, tree
+from lambda_pipeline.views import definitions, temporal, tree
 from lambda_pipeline.views.sql import Lowering, failure
 
 ANSI_TAG = "ansi/type"
@@ -43,9 +43,9 @@ ANSI_TYPES = {
     "TIMESTAMP": "timestamp", "TIMESTAMP WITHOUT TIME ZONE": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamptz",
     "BINARY": "bytea", "BINARY VARYING": "bytea", "VARBINARY": "bytea", "BINARY LARGE OBJECT": "bytea", "BLOB": "bytea",
 }  # fmt: skip
-SIZED = re.compile(r"(?P<name>[A-Z ]+?)\s*\(\s*(?P<first>\d+)\s*(?:,\s*(?P<second>\d+)\s*)?\)")
-
-INTEGERS = ("smallint", "integer", "bigint")
+SIZED = re.compile(
+    r"(?P<name>[A-Z ]+?) ?\( ?(?P<first>\d+) ?(?:, ?(?P<second>\d+) ?)?\)(?P<zone> WITH(?:OUT)? TIME ZONE)?"
+)
 
 
 class ColumnTypeError(Exception):
@@ -102,7 +102,7 @@ def ansi_type(name: str) -> Target:
     """
     text = " ".join(name.upper().split())
     sized = SIZED.fullmatch(text)
-    bare = sized["name"] if sized else text
+    bare = sized["name"] + (sized["zone"] or "") if sized else text
     family = ANSI_TYPES.get(bare)
     if family is None:
         approximate = bare in ("REAL", "FLOAT", "DOUBLE PRECISION")
@@ -169,11 +169,11 @@ def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # n
             return text if wanted.limit is None else _limited(text, wanted)
         case "bytea":
             return f"decode({lowering.written(node)}, 'base64')"
-        case "timestamp":
-            return f"(({lowering.written(node)})::timestamptz AT TIME ZONE 'UTC')::{wanted.type}"
-    if wanted.family in INTEGERS:
-        return f"({lowering.whole_number(node)})::{wanted.type}"
-    return f"({lowering.written(node)})::{wanted.type}"
+        case "date" | "timestamp" | "timestamptz":
+            return lowering.naming(node, lambda text: temporal.moment(text, wanted.type))
+        case "time":
+            return lowering.naming(node, lambda text: temporal.time_of_day(text, wanted.type))
+    return f"({lowering.whole_number(node)})::{wanted.type}"
 
 
 def list_expression(lowering: Lowering, node: tree.Node, _wanted: Target) -> str:

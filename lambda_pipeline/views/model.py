@@ -175,7 +175,11 @@ class Reader:
         kind = item.get("type")
         if kind is not None:
             kind = self._type(kind, f"{path}.type")
-        tags = dict(self._list(item, path, "tag", self._tag))
+        tags: dict[str, Text] = {}
+        for tag, value in self._list(item, path, "tag", self._tag):
+            if tag in tags and tag in (columns.ANSI_TAG, columns.INDEX_TAG):
+                self.problem(value.path, f"the tag {tag} stands twice")
+            tags[tag] = value
         indexed = tags.get(columns.INDEX_TAG)
         if indexed is not None and indexed.value not in ("true", "false"):
             self.problem(indexed.path, f"{columns.INDEX_TAG} is true or false")

@@ -11,10 +11,10 @@ operator, a function or a column needs it; then there is one way for each need:
 
 Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`: lax mode leaves the last array whole.
 """
-# ruff: noqa: S608, C901, PLR0911 (writing SQL is the purpose; one case per kind of node)
+# ruff: noqa: S608, PLR0911 (writing SQL is the purpose; one case per kind of node)
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -348,6 +348,9 @@ class Lowering:
                 return temporal.decimal_boundary(self.number(target), high=high)
             case tree.Nothing():
                 return "NULL::numeric"
+        if isinstance(node, tree.Path):
+            # From jsonb and not from its text, which would take strings too, 'NaN' and 'Infinity' among them.
+            return f"nullif({self._one(self.place(node))}, 'null')::numeric"
         return f"({self.written(node)})::numeric"
 
     def boolean(self, node: tree.Node) -> str:
@@ -372,7 +375,7 @@ class Lowering:
         """The single number as something that casts to an integer type, or fails to when it has a fraction."""
         if isinstance(node, tree.RowIndex):
             return self._row_index
-        return self.written(node) if isinstance(node, tree.Path) else f"trim_scale({self.number(node)})::text"
+        return f"{self.number(node)}::text" if isinstance(node, tree.Path) else f"trim_scale({self.number(node)})::text"
 
     def _one(self, place: Place, *, bare: bool = False) -> str:
         """The single element of a place, strictly; `bare` leaves out the SELECT around a set-returning function."""
@@ -382,6 +385,15 @@ class Lowering:
             return _operator(place, text=False)
         query = f"jsonb_path_query({place.base}, {place.jsonpath})"
         return query if bare else f"(SELECT {query})"
+
+    def naming(self, node: tree.Node, make: Callable[[str], str]) -> str:
+        """SQL that names the single value, as it is written, several times."""
+        written = self.written(node)
+        if isinstance(node, tree.Path):
+            place = self.place(node)
+            if place.is_cheap and place.keys is not None:
+                return make(self._once(written))
+        return f"(SELECT {make('b.t')} FROM (SELECT {written} OFFSET 0) b(t))"
 
     def _once(self, text: str) -> str:
         """A text that is named several times, computed once per row where that is possible."""
@@ -403,10 +415,8 @@ class Lowering:
                     f" FROM {self.rows(target)} WITH ORDINALITY q(v, o))"
                 )
             case tree.ReferenceKey(target, resource, many) if not many:
-                reference = self.written(tree.Member(target, "reference", "string", many=False, repeats=False))
-                if self.place(target).is_cheap:
-                    return reference_key(self._once(reference), resource)
-                return f"(SELECT {reference_key('b.t', resource)} FROM (SELECT {reference} OFFSET 0) b(t))"
+                reference = tree.Member(target, "reference", "string", many=False, repeats=False)
+                return self.naming(reference, lambda text: reference_key(text, resource))
             case tree.Boundary(target, _, kind, many) if not many and kind != "decimal":
                 return self._boundary_of(self.text(target), node)
             case tree.ReferenceKey() | tree.Boundary():
@@ -464,11 +474,11 @@ def reference_key(text: str, resource: str | None) -> str:
     `Patient/1/_history/2` has the key `1`. Without a type any name that begins with a capital is taken for one.
     """
     if resource is None:
-        is_relative = f"left({text}, 1) COLLATE \"C\" BETWEEN 'A' AND 'Z' AND strpos({text}, '?') = 0"
+        is_relative = f"left({text}, 1) COLLATE \"C\" BETWEEN 'A' AND 'Z'"
     else:
         is_relative = f"{text} ^@ {quoted(resource + '/')}"
     return (
-        f"CASE WHEN {is_relative} AND split_part({text}, '/', 3) IN ('', '_history')"
+        f"CASE WHEN {is_relative} AND strpos({text}, '?') = 0 AND split_part({text}, '/', 3) IN ('', '_history')"
         f" THEN nullif(split_part({text}, '/', 2), '') END"
     )
 

@@ -62,6 +62,7 @@ def test_a_collection_is_jsonb() -> None:
         ("DATE", "date", dt.date(2020, 1, 2)),
         ("timestamp  with time zone", "timestamptz", dt.datetime(2020, 1, 2, 1, 4, 5, tzinfo=dt.UTC)),
         ("TIMESTAMP", "timestamp", dt.datetime(2020, 1, 2, 1, 4, 5)),  # noqa: DTZ001 (the type has no zone)
+        ("TIMESTAMP(0) WITH TIME ZONE", "timestamptz(0)", dt.datetime(2020, 1, 2, 1, 4, 5, tzinfo=dt.UTC)),
         ("CHARACTER VARYING", "text", "2020-01-02T03:04:05+02:00"),
         ("VARCHAR(40)", "varchar(40)", "2020-01-02T03:04:05+02:00"),
     ],
@@ -147,6 +148,9 @@ def test_an_escaped_nul_becomes_the_replacement_character(evaluate: Evaluate) ->
         ("birthDate", {"birthDate": "1970-02-30"}, {"type": "date", **ansi("DATE")}, "22008"),
         ("gender", {"gender": "male"}, {"type": "code", **ansi("VARCHAR(3)")}, "22P02"),
         ("photo.first().data", {"photo": [{"data": "$"}]}, {"type": "base64Binary"}, "22023"),
+        ("multipleBirth.ofType(integer)", {"multipleBirthInteger": "1"}, {"type": "integer"}, "22023"),
+        ("multipleBirth.ofType(integer)", {"multipleBirthInteger": "NaN"}, {"type": "decimal"}, "22023"),
+        ("multipleBirth.ofType(integer) + 1", {"multipleBirthInteger": "1"}, {"type": "integer"}, "22023"),
     ],
 )
 def test_a_value_that_does_not_fit_is_an_error_and_never_cut(
@@ -158,6 +162,63 @@ def test_a_value_that_does_not_fit_is_an_error_and_never_cut(
     with pytest.raises(psycopg.Error) as raised:
         evaluate(path, body, **column)
     assert raised.value.sqlstate == sqlstate
+
+
+MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP(0)", "TIMESTAMP WITH TIME ZONE")
+
+
+@pytest.mark.parametrize("tag", MOMENTS)
+@pytest.mark.parametrize(
+    "written",
+    ["now", "today", "epoch", "infinity", "-infinity", "", "2020", "2020-01", "20200102", "2 Jan 2020", "01/02/2020",
+     "2020-01-02 BC", "2020-01-02T03:04:05 BC", "2020-01-02T03", "0000-01-01", "10000-01-01"],
+)  # fmt: skip
+def test_what_postgresql_but_not_fhir_takes_for_a_moment_is_an_error(
+    evaluate: Evaluate, tag: str, written: str
+) -> None:
+    with pytest.raises(psycopg.DataError) as raised:
+        evaluate("effective.ofType(dateTime)", {"effectiveDateTime": written}, **OBSERVATION, **ansi(tag))
+    assert raised.value.sqlstate in ("22007", "22008")
+
+
+@pytest.mark.parametrize(
+    ("written", "tag", "expected"),
+    [
+        ("9999-12-31T23:59:59Z", MOMENTS[3], dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)),
+        ("9999-12-31T23:59:59.999Z", MOMENTS[3], dt.datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC)),
+        ("9999-12-31T23:59:59.999Z", MOMENTS[2], None),
+        ("9999-12-31T23:59:59-01:00", MOMENTS[3], None),
+        ("9999-12-31T23:59:59-01:00", MOMENTS[0], dt.date(9999, 12, 31)),
+        ("0001-01-01T00:00:00Z", MOMENTS[1], dt.datetime(1, 1, 1)),  # noqa: DTZ001 (the type has no zone)
+        ("0001-01-01T00:00:00+01:00", MOMENTS[1], None),
+        ("2020-01-02T03:04:05.25", MOMENTS[3], dt.datetime(2020, 1, 2, 3, 4, 5, 250_000, tzinfo=dt.UTC)),
+        ("2020-01-02T03:04+01:00", MOMENTS[3], dt.datetime(2020, 1, 2, 2, 4, tzinfo=dt.UTC)),
+    ],
+)
+def test_a_moment_is_one_that_python_can_hold(
+    evaluate: Evaluate, written: str, tag: str, expected: dt.date | None
+) -> None:
+    body = {"effectiveDateTime": written}
+    if expected is None:
+        with pytest.raises(psycopg.errors.InvalidDatetimeFormat):
+            evaluate("effective.ofType(dateTime)", body, **OBSERVATION, **ansi(tag))
+    else:
+        assert evaluate("effective.ofType(dateTime)", body, {}, **OBSERVATION, **ansi(tag)) == [expected, None]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("10:30:00", dt.time(10, 30)), ("23:59:59.5", dt.time(23, 59, 59, 500_000)), ("24:00:00", None),
+     ("23:59:60", None), ("23:59:59.9999999", None), ("10:30", None), ("allballs", None), ("now", None)],
+)  # fmt: skip
+def test_a_time_of_day_is_one_that_python_can_hold(evaluate: Evaluate, written: str, expected: dt.time | None) -> None:
+    if expected is None:
+        with pytest.raises(psycopg.errors.InvalidDatetimeFormat):
+            evaluate("value.ofType(time)", {"valueTime": written}, **OBSERVATION, **ansi("TIME"))
+    else:
+        assert evaluate("value.ofType(time)", {"valueTime": written}, {}, **OBSERVATION, **ansi("TIME")) == [
+            expected, None,
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", [{"active": False}, {}])
@@ -179,6 +240,8 @@ def test_several_values_where_one_is_compared_are_an_error(evaluate: Evaluate, b
         ("birthDate", {"type": "date", **ansi("money")}, "$.select[0].column[0].tag[0].value"),
         ("birthDate", {"type": "date", **ansi("DOUBLE PRECISION")}, "$.select[0].column[0].tag[0].value"),
         ("birthDate", {"type": "date", **ansi("DATE(3)")}, "$.select[0].column[0].tag[0].value"),
+        ("birthDate", {"type": "date", **ansi("DATE(3) WITH TIME ZONE")}, "$.select[0].column[0].tag[0].value"),
+        ("birthDate", {"type": "date", "tag": 2 * ansi("DATE")["tag"]}, "$.select[0].column[0].tag[1].value"),
         ("name.given", {"collection": True, **ansi("VARCHAR")}, "$.select[0].column[0].tag[0].value"),
         ("{}", {}, "$.select[0].column[0].path"),
     ],

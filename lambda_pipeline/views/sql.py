@@ -9,6 +9,9 @@ operator, a function or a column needs it; then there is one way for each need:
     one value   base -> 'key' where FHIR allows only one; else (SELECT jsonb_path_query(base, path)), which fails with
                 SQLSTATE 21000 if there are several
 
+A text is named several times: to be sure that it is none of an array or object, to take a reference apart. It becomes
+a column of its row source (`rows`), unless it belongs to an element that only a criterion looks at.
+
 Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`: lax mode leaves the last array whole.
 """
 # ruff: noqa: S608, PLR0911 (writing SQL is the purpose; one case per kind of node)

@@ -6,7 +6,6 @@ import pytest
 
 from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
-from lambda_pipeline.serving.parity import check_parity
 from lambda_pipeline_tests.pipeline.conftest import (
     CONDITIONS,
     DEFINITIONS,
@@ -232,23 +231,3 @@ def test_superseded_tables_go_after_a_while_and_those_of_retired_views_stay(coho
     cohort.refresh()
     assert tables() == {"patients__2", "conditions__2", "heights__1", "given_names__1"}
     assert cohort.serving.query("patients").row_count == 3
-
-
-@pytest.mark.parametrize("sample", [None, 2])
-def test_parity_holds_and_finds_what_was_tampered_with(cohort: World, sample: int | None) -> None:
-    cohort.demo.update(patient("a", "female"))
-    cohort.demo.update(patient("n"))
-    cohort.poll()
-    cohort.demo.update(patient("c", "other"))  # after the frontier: left out, not a mismatch
-    for mode in ("batch", "live"):
-        parity = check_parity(cohort.serving, mode, sample=sample)
-        assert parity.mismatches == ()
-        assert parity.checked >= 1
-    with cohort.database.connect() as connection:
-        connection.execute("UPDATE sqlonfhir.patients__1 SET gender = 'unknown' WHERE id = 'b'")
-        connection.execute("DELETE FROM sqlonfhir.given_names__1 WHERE patient_id = 'b' AND given = 'X'")
-    found = check_parity(cohort.serving, "live", sample=None).mismatches
-    assert [(mismatch.view, mismatch.resource) for mismatch in found] == [
-        ("given_names", "Patient/b"),
-        ("patients", "Patient/b"),
-    ]

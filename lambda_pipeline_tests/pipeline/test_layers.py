@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lambda_pipeline.batch.generation import Repairs
 from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
 from lambda_pipeline_tests.pipeline.conftest import (
@@ -155,6 +156,7 @@ def test_tags_come_and_go_without_a_stamp_and_are_seen(cohort: World) -> None:
     cohort.demo.meta_delete("Observation", "h1", profile)
     generation = cohort.refresh()
     assert (generation.changes, generation.repaired) == (1, 1)
+    assert generation.repairs == {"Observation": Repairs(gone=0, altered=1, resources=("Observation/h1",))}
     assert profiles() == [[]]
 
 
@@ -176,8 +178,22 @@ def test_a_deleted_resource_expunged_between_two_nights_is_repaired(cohort: Worl
         transaction.expunge("Patient", "b")
     generation = cohort.refresh()
     assert generation.repaired == 1
+    assert generation.repairs == {"Patient": Repairs(gone=1, altered=0, resources=("Patient/b",))}
+    assert cohort.serving.generation() == generation
+    assert cohort.refresh().repairs == {}
     assert cohort.cohort("batch") == {"a"}
     cohort.assert_exact()
+
+
+def test_a_generation_from_before_repairs_were_told_apart_is_read_and_built_upon(cohort: World) -> None:
+    with cohort.database.connect() as connection:
+        connection.execute("ALTER TABLE sqlonfhir.generation DROP COLUMN repairs")
+    assert cohort.cohort() == {"a", "b"}
+    with cohort.demo.open_transaction() as transaction:
+        transaction.delete("Patient", "b")
+        transaction.expunge("Patient", "b")
+    assert cohort.refresh().repairs["Patient"].gone == 1
+    assert cohort.cohort() == {"a"}
 
 
 def test_limit_comes_after_the_merge_and_columns_in_the_order_asked(cohort: World) -> None:

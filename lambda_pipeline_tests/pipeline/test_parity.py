@@ -29,12 +29,13 @@ def cohort(world: World) -> World:
 
 @pytest.fixture
 def polled(cohort: World) -> Iterator[World]:
-    """The same, with a poller at work."""
+    """The same, with a poller at work, and somebody else who writes after each poll."""
     ended = threading.Event()
 
     def keep_polling() -> None:
         while not ended.wait(0.1):
             cohort.poll()
+            busy(cohort)
 
     poller = threading.Thread(target=keep_polling)
     poller.start()

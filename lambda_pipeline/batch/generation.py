@@ -105,11 +105,16 @@ class Generation:
         return frozenset(published.view.resource for published in self.views.values())
 
 
-def published(connection: Connection) -> Generation | None:
-    """The newest generation that this connection's snapshot sees; None before the first."""
+def published(connection: Connection, *, below: int | None = None) -> Generation | None:
+    """The newest generation that this connection's snapshot sees; None before the first.
+
+    Args:
+        connection: in the reader's snapshot.
+        below: leave out those from this number on, to know what a generation changed; its tables may be gone.
+    """
     if not installed(connection):
         return None
-    row = connection.execute(_NEWEST).fetchone()
+    row = connection.execute(_NEWEST, {"below": below}).fetchone()
     if row is None:
         return None
     number, kind, mark, published_at, changes, repaired, repairs = row
@@ -203,7 +208,9 @@ def _dumps(value: Any) -> str:
 # Readers may come before the first refresh that adds the column `repairs`.
 _NEWEST = """
 SELECT generation, kind, mark, published_at, changes, repaired, coalesce(to_jsonb(g) -> 'repairs', '{}')
-  FROM sqlonfhir.generation g ORDER BY generation DESC LIMIT 1"""
+  FROM sqlonfhir.generation g
+ WHERE %(below)s::bigint IS NULL OR generation < %(below)s
+ ORDER BY generation DESC LIMIT 1"""
 
 _VIEWS = """
 SELECT view, resource_type, digest, relation, made, row_count, resources, quarantined, rows_written, seconds, columns,

@@ -66,6 +66,7 @@ def _told(generation: Generation) -> str:
     )
     as_of = generation.valid_as_of.isoformat(timespec="milliseconds")
     changes = "" if generation.kind == "full" else f", {generation.changes:,} changed resources"
+    changes += f", {generation.repaired:,} of them known from the keys alone" if generation.repaired else ""
     return f"generation {generation.number} ({generation.kind}{changes}), valid as of {as_of}\n{table}"
 
 

@@ -5,7 +5,8 @@ because "should" is not what an answer may rest on.
 
 Served is what holds at the frontier, and recomputed can only be what holds now. So a resource is one of three:
 
-- changed since, and a row tells (`changes_since`): left out, and counted;
+- changed since, and a row tells (`changes_since`): left out, and counted. Where polls go by HAPI's stamps between two
+  sweeps, what they served since the last sweep holds on a condition, and is left out as well;
 - changed since, and nothing tells: an expunged resource, a removed tag. Such a resource differs. It is no mismatch
   where the keys and fingerprints that the layers took down say that it was in another state then, and it counts as
   undecided. In live mode it is looked at once more when the frontier has passed the first look, which decides it;
@@ -81,7 +82,7 @@ class ViewParity:
 
     Attributes:
         checked: resources compared.
-        changed: resources left out since they changed after the frontier.
+        changed: resources left out since they changed after the frontier, or after the last sweep.
         undecided: keys of resources that differ, and may have changed after the frontier without leaving a trace.
         mismatches: those that differ and had not changed.
     """
@@ -217,13 +218,21 @@ class _Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The layers and HAPI's tables in one snapshot."""
+    """The layers and HAPI's tables in one snapshot.
+
+    Attributes:
+        overlay: where live rows come from; None where they do not come from it.
+        mark: of the snapshot.
+        since: what is served holds at this mark without any condition. It is the frontier, or the last sweep where
+            polls since then went by HAPI's stamps.
+    """
 
     layers: Layers
     tables: HapiTables
     settings: Settings
     overlay: Overlay | None
     mark: Mark
+    since: Mark
 
     @classmethod
     def over(cls, layers: Layers, serving: Serving) -> "_Look":
@@ -233,13 +242,14 @@ class _Look:
         tables = open_tables(connection, settings.hapi_schema, settings.source_timezone, types)
         ((snapshot,),) = connection.execute("SELECT pg_current_snapshot()::text").fetchall()
         mark = Mark.of(layers.frontier.cluster, snapshot, layers.frontier.taken_at)
-        return cls(layers, tables, settings, serving.overlay if "overlay" in layers.sources else None, mark)
+        overlay = serving.overlay if "overlay" in layers.sources else None
+        return cls(layers, tables, settings, overlay, mark, _unconditional(layers, overlay))
 
     def compare(self, layer: Layer, keys: Sequence[ResourceKey]) -> _Comparison:
         connection, tables, view = self.layers.connection, self.tables, layer.view
         states = {change.key: change for change in newest_by_key(current_state(connection, tables, keys))}
         ids = [change.res_id for change in states.values()]
-        since = changes_since(connection, tables, {view.resource}, self.layers.frontier, res_ids=ids)
+        since = changes_since(connection, tables, {view.resource}, self.since, res_ids=ids)
         newer = {change.key for change in since}
         stable = [key for key in keys if key not in newer]
         living = [states[key].res_id for key in stable if key in states and not states[key].deleted]
@@ -261,7 +271,7 @@ class _Look:
 
     def _explained(self, layer: Layer, differing: Mapping[ResourceKey, _Difference]) -> dict[ResourceKey, _Difference]:
         """The same, each with whether it may have changed after the frontier without a trace."""
-        if not differing or self.mark.covered_by(self.layers.frontier):
+        if not differing or self.mark.covered_by(self.since):
             return dict(differing)
         then = self._otherwise_in_generation(layer.view.resource)
         held = self._otherwise_in_overlay(layer, differing)
@@ -286,6 +296,15 @@ class _Look:
             return {}
         held = self.overlay.seen(layer.view.resource, captured)
         return {key: seen != differing[key].fingerprint for key, seen in zip(captured, held, strict=True)}
+
+
+def _unconditional(layers: Layers, overlay: Overlay | None) -> Mark:
+    state = overlay.inspect().state if overlay else None
+    if state is None or layers.generation is None:
+        return layers.frontier
+    verified = state.exact_mark.later(layers.generation.mark)
+    # Another poll may have come since the layers were read.
+    return verified if verified.covered_by(layers.frontier) else layers.frontier
 
 
 def _opened(serving: Serving, mode: ServedMode, names: Sequence[str]) -> AbstractContextManager[Layers]:
@@ -315,7 +334,7 @@ def _look_again(
     while True:
         with _opened(serving, "live", names) as layers:
             look = _Look.over(layers, serving)
-            passed = first.mark.covered_by(layers.frontier)
+            passed = first.mark.covered_by(look.since)
             if passed or not waiting or time.monotonic() >= deadline:
                 again = {
                     name: look.compare(layer, sorted(found[name].differing)) for name, layer in layers.layers.items()

@@ -1,11 +1,13 @@
 """The parity check finds what is served wrongly, and takes nothing that merely changed since for wrong."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from lambda_pipeline.batch import refresh as refreshing
+from lambda_pipeline.demo.server import DemoHapi
 from lambda_pipeline.errors import BadRequestError, CoverageGapError, NoGenerationError, QueryFailedError
 from lambda_pipeline.serving.parity import SERVED_MODES, Parity, ServedMode, check_parity
 from lambda_pipeline.speed import capture
@@ -199,6 +201,36 @@ def test_with_a_poller_at_work_an_expunged_resource_is_soon_decided(polled: Worl
     expunge(polled, "b")
     parity = checked(polled, patience_s=10.0)
     assert (found(parity), parity.undecided) == ([], ())
+
+
+def test_between_two_sweeps_what_holds_on_a_condition_is_left_out(make_world: Callable[..., World]) -> None:
+    world = make_world(exact_scan_max_rows=0, sweep_interval_s=3600, poll_overlap_s=0.001)
+    for logical_id in ("a", "b", "c"):
+        world.demo.update(patient(logical_id))
+    world.refresh()
+    world.poll()
+    skewed = DemoHapi(world.database, clock=lambda: datetime.now(UTC) - timedelta(hours=1), referential_integrity=False)
+    skewed.update(patient("a", "female"))
+    expunge(world, "b")
+    world.demo.update(patient("n"))
+    assert world.poll().captured == {"Patient": 1}
+    parity = checked(world)
+    assert parity.notes
+    assert (found(parity), parity.undecided) == ([], ("Patient/b",))
+    assert parity.views["patients"].changed == 2
+    execute(world, "UPDATE sqlonfhir.patients__1 SET gender = 'unknown' WHERE id = 'c'")
+    assert found(checked(world)) == [("patients", "Patient/c", 1, 1)]
+    world.capture.settings = world.settings.model_copy(update={"sweep_interval_s": 0.001})
+    world.poll()
+    parity = checked(world)
+    assert (found(parity), parity.undecided) == ([("patients", "Patient/c", 1, 1)], ())
+    assert parity.views["patients"].changed == 0
+
+
+def test_a_refresh_since_the_last_poll_is_checked_in_full(cohort: World) -> None:
+    cohort.demo.update(patient("a", "female"))
+    cohort.refresh()
+    assert checked(cohort).changed == 0
 
 
 def test_a_seed_chooses_the_same_resources_again(cohort: World) -> None:

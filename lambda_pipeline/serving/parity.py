@@ -29,6 +29,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
+from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.keys import compare_keys
 from lambda_pipeline.database import Connection
 from lambda_pipeline.errors import BadRequestError
@@ -187,8 +188,7 @@ def check_parity(
         with _opened(serving, mode, names) as layers:
             look = _Look.over(layers, serving)
             found = {name: _compare_all(look, layer, sample, seed) for name, layer in layers.layers.items()}
-            number = layers.generation.number if layers.generation else 0
-            about = (layers.frontier.taken_at, number, layers.sources, layers.notes)
+            about = (layers.frontier.taken_at, look.generation.number, layers.sources, layers.notes)
         if mode == "live" and any(each.differing for each in found.values()):
             found = _look_again(serving, look, found, time.monotonic() + patience_s)
     except psycopg.Error as error:
@@ -199,12 +199,25 @@ def check_parity(
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """One resource that differs; `fingerprint` is of its state at the look, `untraced` when that may be a new one."""
+    """One resource that differs.
+
+    Attributes:
+        served: rows.
+        recomputed: rows.
+        source: what served it: the entry of the overlay as it was read, or the generation.
+        fingerprint: of its state at the look; `GONE` of one that is not there.
+        untraced: whether that may be a state from after the frontier.
+    """
 
     served: int
     recomputed: int
+    source: str
     fingerprint: str
     untraced: bool = False
+
+    def same_as(self, other: "_Difference") -> bool:
+        """Whether neither the resource nor what is served of it has changed; being gone twice alone proves nothing."""
+        return self.fingerprint == other.fingerprint and self.source == other.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +275,7 @@ class _Look:
             key: _Difference(
                 served[key].total(),
                 recomputed.get(key, Counter()).total(),
+                layer.entries.get(member(key), f"generation {self.generation.number}"),
                 states[key].fingerprint if key in states else GONE,
             )
             for key in stable
@@ -277,11 +291,16 @@ class _Look:
         held = self._otherwise_in_overlay(layer, differing)
         return {key: replace(found, untraced=held.get(key, key in then)) for key, found in differing.items()}
 
+    @property
+    def generation(self) -> Generation:
+        """The published generation, as this snapshot sees it."""
+        assert self.layers.generation is not None
+        return self.layers.generation
+
     def _otherwise_in_generation(self, resource_type: str) -> set[ResourceKey]:
         """Resources that the generation took down in another state; none if it took down some that were gone."""
-        generation = self.layers.generation
-        assert generation is not None
-        counted = [known.resources for known in generation.views.values() if known.view.resource == resource_type]
+        views = self.generation.views.values()
+        counted = [known.resources for known in views if known.view.resource == resource_type]
         ((known_keys,),) = self.layers.connection.execute(_KNOWN_KEYS, {"resource_type": resource_type}).fetchall()
         if known_keys > min(counted):
             return set()
@@ -291,11 +310,16 @@ class _Look:
         self, layer: Layer, differing: Mapping[ResourceKey, _Difference]
     ) -> dict[ResourceKey, bool]:
         """Of resources that are served from the overlay: whether it captured another state than there is now."""
-        captured = [key for key in differing if member(key) in layer.entries]
         if self.overlay is None:
             return {}
+        captured = [key for key in differing if member(key) in layer.entries]
         held = self.overlay.seen(layer.view.resource, captured)
-        return {key: seen != differing[key].fingerprint for key, seen in zip(captured, held, strict=True)}
+        # Fingerprints are of the entries that were read if these are still there after the fingerprints were read.
+        still = self.overlay.read([layer.view]).rows.get(layer.view.name, {})
+        return {
+            key: fingerprint != differing[key].fingerprint or still.get(member(key)) != differing[key].source
+            for key, fingerprint in zip(captured, held, strict=True)
+        }
 
 
 def _unconditional(layers: Layers, overlay: Overlay | None) -> Mark:
@@ -350,9 +374,7 @@ def _look_again(
 def _decided(before: _Comparison, again: _Comparison, *, passed: bool) -> _Comparison:
     """What still differs; a state that the frontier has passed and that is the same now is no new one."""
     differing = {
-        key: replace(
-            one, untraced=one.untraced and not (passed and one.fingerprint == before.differing[key].fingerprint)
-        )
+        key: replace(one, untraced=one.untraced and not (passed and one.same_as(before.differing[key])))
         for key, one in again.differing.items()
     }
     return _Comparison(before.checked - again.changed, before.changed + again.changed, differing)

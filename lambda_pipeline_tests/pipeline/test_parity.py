@@ -1,14 +1,26 @@
 """The parity check finds what is served wrongly, and takes nothing that merely changed since for wrong."""
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from lambda_pipeline.batch import refresh as refreshing
+from lambda_pipeline.demo.outcome import RequestRefusedError
 from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.errors import BadRequestError, CoverageGapError, NoGenerationError, QueryFailedError
+from lambda_pipeline.errors import (
+    BadRequestError,
+    CoverageGapError,
+    NoGenerationError,
+    QueryFailedError,
+)
+from lambda_pipeline.serving import parity as parity_module
 from lambda_pipeline.serving.parity import SERVED_MODES, Parity, ServedMode, check_parity
 from lambda_pipeline.speed import capture
 from lambda_pipeline.speed.entry import rows_key
@@ -231,6 +243,66 @@ def test_a_refresh_since_the_last_poll_is_checked_in_full(cohort: World) -> None
     cohort.demo.update(patient("a", "female"))
     cohort.refresh()
     assert checked(cohort).changed == 0
+
+
+def test_a_resource_that_came_back_between_two_looks_and_went_again_is_undecided(
+    cohort: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(_: float) -> None:
+        cohort.poll()
+        cohort.demo.update(patient("b"))
+        cohort.poll()
+        expunge(cohort, "b")
+
+    monkeypatch.setattr(parity_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=meanwhile))
+    expunge(cohort, "b")
+    parity = checked(cohort, patience_s=10.0)
+    assert (found(parity), parity.undecided) == ([], ("Patient/b",))
+
+
+PROFILE = {"profile": ["http://example.org/p"]}
+
+
+def change(world: World, chooser: random.Random) -> None:
+    logical_id = f"p{chooser.randrange(8)}"
+    observation = height(f"h{chooser.randrange(4)}", logical_id, chooser.randrange(150, 200), meta=PROFILE)
+    if chooser.random() < 0.7:
+        world.demo.update(patient(logical_id, chooser.choice(["male", "female"])))
+        world.demo.update(observation)
+        return
+    world.demo.delete("Patient", logical_id)
+    world.demo.expunge("Patient", logical_id)
+    with suppress(RequestRefusedError):
+        world.demo.meta_delete("Observation", observation["id"], PROFILE)
+
+
+def refresh(world: World, chooser: random.Random) -> None:
+    world.refresh()
+    time.sleep(chooser.random() / 2)
+
+
+def repeat(step: Callable[[World, random.Random], None], world: World, ended: threading.Event) -> None:
+    chooser = random.Random(step.__name__)
+    while not ended.is_set():
+        step(world, chooser)
+
+
+def test_nothing_is_wrong_while_everything_happens_at_once(polled: World) -> None:
+    ended = threading.Event()
+    rounds = 0
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(repeat, step, polled, ended) for step in (change, refresh)]
+        try:
+            until = time.monotonic() + 8.0
+            while time.monotonic() < until:
+                for mode in SERVED_MODES:
+                    assert (mode, found(checked(polled, mode))) == (mode, [])
+                    rounds += 1
+        finally:
+            ended.set()
+    for each in running:
+        each.result()
+    assert rounds >= 10
 
 
 def test_a_seed_chooses_the_same_resources_again(cohort: World) -> None:

@@ -10,20 +10,10 @@ from lambda_pipeline.settings import load_settings
 from lambda_pipeline_tests.dagster_layer.conftest import Site
 from lambda_pipeline_tests.dagster_layer.test_run_config import refusal
 from lambda_pipeline_tests.dagster_layer.test_runs import WIDER, output, said
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, condition, patient
+from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, patient
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 BATCH, MERGED = dg.AssetKey(["batch", "patients"]), dg.AssetKey(["merged", "patients"])
-
-
-@pytest.fixture
-def night(site: Site) -> Site:
-    """Three patients with diabetes in a generation that Dagster made."""
-    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
-        site.demo.update(patient(logical_id, gender))
-        site.demo.update(condition(f"dm-{logical_id}", logical_id))
-    assert site.refresh().success
-    return site
 
 
 def latest(site: Site, key: dg.AssetKey, check: str) -> dg.AssetCheckEvaluation | None:

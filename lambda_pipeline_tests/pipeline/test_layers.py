@@ -19,18 +19,6 @@ from lambda_pipeline_tests.pipeline.conftest import (
 )
 
 
-@pytest.fixture
-def cohort(world: World) -> World:
-    """Three patients with diabetes, two of them male, in a published generation; polled once."""
-    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
-        world.demo.update(patient(logical_id, gender, name=[{"given": ["X", "Y"]}]))
-        world.demo.update(condition(f"dm-{logical_id}", logical_id))
-    world.demo.update(height("h1", "a", 181))
-    world.refresh()
-    world.poll()
-    return world
-
-
 def test_no_number_before_the_first_generation(world: World) -> None:
     world.demo.update(patient("a"))
     with pytest.raises(NoGenerationError):

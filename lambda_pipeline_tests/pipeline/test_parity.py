@@ -24,21 +24,9 @@ from lambda_pipeline.serving import parity as parity_module
 from lambda_pipeline.serving.parity import SERVED_MODES, Parity, ServedMode, check_parity
 from lambda_pipeline.speed import capture
 from lambda_pipeline.speed.entry import rows_key
-from lambda_pipeline_tests.pipeline.conftest import World, condition, height, patient
+from lambda_pipeline_tests.pipeline.conftest import World, height, patient
 
 WHICH = pytest.mark.parametrize("sample", [None, 2, 200], ids=["everything", "two", "more than there are"])
-
-
-@pytest.fixture
-def cohort(world: World) -> World:
-    """Three patients with diabetes, two of them male, in a published generation; polled once."""
-    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
-        world.demo.update(patient(logical_id, gender, name=[{"given": ["X", "Y"]}]))
-        world.demo.update(condition(f"dm-{logical_id}", logical_id))
-    world.demo.update(height("h1", "a", 181))
-    world.refresh()
-    world.poll()
-    return world
 
 
 @pytest.fixture

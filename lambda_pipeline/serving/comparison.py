@@ -31,20 +31,23 @@ class Difference:
     Attributes:
         served: rows.
         recomputed: rows.
-        source: what served it: the entry of the overlay as it was read, or the generation.
+        generation: number of the published one.
+        entry: what the overlay served of it, as it was read; None where the generation served it.
         fingerprint: of its state at the look; `GONE` of one that is not there.
         untraced: whether that may be a state from after the frontier.
     """
 
     served: int
     recomputed: int
-    source: str
+    generation: int
+    entry: str | None
     fingerprint: str
     untraced: bool = False
 
     def same_as(self, other: "Difference") -> bool:
         """Whether neither the resource nor what is served of it has changed; being gone twice alone proves nothing."""
-        return self.fingerprint == other.fingerprint and self.source == other.source
+        # Entries of an overlay that was made anew after a refresh may look alike, so the generation is compared too.
+        return (self.fingerprint, self.generation, self.entry) == (other.fingerprint, other.generation, other.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ class Look:
             key: Difference(
                 served[key].total(),
                 recomputed.get(key, Counter()).total(),
-                layer.entries.get(member(key), f"generation {self.generation.number}"),
+                self.generation.number,
+                layer.entries.get(member(key)),
                 states[key].fingerprint if key in states else GONE,
             )
             for key in stable
@@ -163,7 +167,7 @@ class Look:
         # Fingerprints are of the entries that were read if these are still there after the fingerprints were read.
         still = self.overlay.read([layer.view]).rows.get(layer.view.name, {})
         return {
-            key: fingerprint != differing[key].fingerprint or still.get(member(key)) != differing[key].source
+            key: fingerprint != differing[key].fingerprint or still.get(member(key)) != differing[key].entry
             for key, fingerprint in zip(captured, held, strict=True)
         }
 

@@ -248,6 +248,28 @@ def test_a_resource_that_came_back_between_two_looks_and_went_again_is_undecided
     assert (found(parity), parity.undecided) == ([], ("Patient/b",))
 
 
+def test_an_entry_that_looks_like_the_one_before_a_refresh_is_another_one(
+    cohort: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def come_back() -> None:
+        cohort.demo.update(patient("n"))
+        assert cohort.poll().captured == {"Patient": 1}
+        expunge(cohort, "n")
+
+    def meanwhile(_: float) -> None:
+        cohort.poll()
+        cohort.refresh()
+        cohort.poll()
+        come_back()
+
+    cohort.refresh()
+    cohort.poll()
+    come_back()
+    monkeypatch.setattr(parity_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=meanwhile))
+    parity = checked(cohort, patience_s=10.0)
+    assert (found(parity), parity.undecided) == ([], ("Patient/n",))
+
+
 PROFILE = {"profile": ["http://example.org/p"]}
 
 

@@ -3,6 +3,8 @@ r"""Assets: HAPI's resources, the batch views, the speed layer beside them, and 
     hapi/<Type> -> batch/<view> -> merged/<view>
                \-> speed_layer -/
 
+Batch and merged views have one check that is a step of its own, parity; the others come with the refresh.
+
 One file in `sql/view_definitions` is one batch and one merged asset. Merged views are no tables: the serving layer
 makes them for each question.
 """
@@ -15,15 +17,17 @@ import dagster as dg
 import psycopg
 
 from lambda_pipeline import checks, metadata
-from lambda_pipeline.batch.generation import Generation
+from lambda_pipeline.batch.generation import Generation, published
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import (
     LambdaPipelineError,
     NoGenerationError,
     RefreshInProgressError,
     ServerUnavailableError,
+    ViewNotPublishedError,
 )
 from lambda_pipeline.resources import DeploymentResource
+from lambda_pipeline.serving.parity import SERVED_MODES, ServedMode, check_parity
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.tick import Tick
 from lambda_pipeline.views import View
@@ -121,7 +125,8 @@ def batch_views(views: Sequence[View]) -> dg.AssetsDefinition:
         layers = deployment.get()
         before = layers.serving.generation()
         if not context.selected_asset_keys:
-            yield from _wanted(context, _check_results(_published(before), None))
+            current = _published(before)
+            yield from _wanted(context, _check_results(current, generation_before(layers, current.number)))
             return
         generation = _refreshed(layers, full=config.full)
         found = _check_results(generation, before)
@@ -135,6 +140,38 @@ def batch_views(views: Sequence[View]) -> dg.AssetsDefinition:
             )
 
     return refresh_all
+
+
+def parity_checks(views: Sequence[View], settings: Settings) -> dg.AssetChecksDefinition:
+    """The comparison with a recompute: of batch rows, and of merged ones. A step of its own, after the publication.
+
+    So it takes nothing back, does not make the refresh again, and can be launched by itself for any view.
+    """
+
+    @dg.multi_asset_check(
+        name="parity_checks",
+        specs=parity_check_specs(views),
+        can_subset=True,
+        description=f"Recomputes up to {settings.parity_sample} random resources per view and side from HAPI's tables.",
+    )
+    def compare_samples(
+        context: dg.AssetCheckExecutionContext, deployment: DeploymentResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        layers = deployment.get()
+        for mode in SERVED_MODES:
+            keys = {_served_key(mode, view.name) for view in views}
+            wanted = sorted(keys & {key.asset_key for key in context.selected_asset_check_keys})
+            yield from _parity(layers, mode, wanted, settings.parity_sample) if wanted else ()
+
+    return compare_samples
+
+
+def parity_check_specs(views: Sequence[View]) -> list[dg.AssetCheckSpec]:
+    """One for each batch view, and one for each merged view, which waits for the batch view."""
+    return [
+        *(checks.parity_check_spec(batch_key(view.name)) for view in views),
+        *(checks.parity_check_spec(merged_key(view.name), after=batch_key(view.name)) for view in views),
+    ]
 
 
 def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition:
@@ -173,7 +210,13 @@ def failure(error: LambdaPipelineError) -> dg.Failure:
     passing = isinstance(error, ServerUnavailableError | RefreshInProgressError) or isinstance(
         error.__cause__, psycopg.OperationalError
     )
-    return dg.Failure(str(error), metadata={"error": error.code}, allow_retries=passing)
+    return dg.Failure(str(error), metadata=metadata.of_error(error), allow_retries=passing)
+
+
+def generation_before(layers: Deployment, number: int) -> Generation | None:
+    """The newest generation below that number; None where there is none."""
+    with layers.database.connect() as connection:
+        return published(connection, below=number)
 
 
 def _refreshed(layers: Deployment, *, full: bool) -> Generation:
@@ -185,16 +228,39 @@ def _refreshed(layers: Deployment, *, full: bool) -> Generation:
 
 def _published(generation: Generation | None) -> Generation:
     if generation is None:
-        raise failure(NoGenerationError("no generation has been published yet", hint="materialize the views"))
+        raise failure(NoGenerationError("no generation has been published yet"))
     return generation
 
 
 def _check_results(generation: Generation, before: Generation | None) -> list[dg.AssetCheckResult]:
     return [
-        result
-        for name, view in generation.views.items()
-        for result in checks.check_batch_view(batch_key(name), view, before.views.get(name) if before else None)
+        result for name in generation.views for result in checks.check_batch_view(batch_key(name), generation, before)
     ]
+
+
+def _served_key(mode: ServedMode, view: str) -> dg.AssetKey:
+    return batch_key(view) if mode == "batch" else merged_key(view)
+
+
+def _parity(
+    layers: Deployment, mode: ServedMode, keys: Sequence[dg.AssetKey], sample: int
+) -> Iterator[dg.AssetCheckResult]:
+    """A result for each view; one that the generation does not hold fails alone."""
+    try:
+        generation = layers.serving.generation()
+        held = generation.views if generation else {}
+        names = [key.path[-1] for key in keys if key.path[-1] in held or not held]
+        parity = check_parity(layers.serving, mode, sample=sample, views=names)
+    except LambdaPipelineError as error:
+        yield from (checks.parity_not_checked(key, error) for key in keys)
+        return
+    for key in keys:
+        name = key.path[-1]
+        if name in parity.views:
+            yield checks.check_parity_of(key, parity)
+        else:
+            refusal = ViewNotPublishedError(f"view {name} is not in the published generation")
+            yield checks.parity_not_checked(key, refusal)
 
 
 def _wanted(context: dg.AssetExecutionContext, found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckResult]:

@@ -1,4 +1,4 @@
-"""Asset checks: what a person should look at although nothing failed. All of them only warn.
+"""Asset checks: what a person should look at although nothing failed. All of them only warn, but for parity.
 
 What must hold before readers get a generation is decided inside the refresh, not here: a check runs after the fact.
 """
@@ -7,13 +7,19 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from lambda_pipeline.batch.generation import PublishedView
+from lambda_pipeline import metadata
+from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.errors import LambdaPipelineError
+from lambda_pipeline.serving.parity import Parity
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.tick import Tick
 
 ROWS_PLAUSIBLE = "rows_plausible"
 QUARANTINE_EMPTY = "quarantine_empty"
+RECONCILIATION = "reconciliation"
+SCHEMA = "schema"
+PARITY = "parity"
 COVERAGE = "coverage"
 LAG = "lag"
 REDIS_POLICY = "redis_policy"
@@ -34,19 +40,32 @@ def batch_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             ROWS_PLAUSIBLE, asset=key, description="Has rows if there are resources, and not suddenly far fewer."
         ),
         dg.AssetCheckSpec(QUARANTINE_EMPTY, asset=key, description="Every resource of its type can be read."),
+        dg.AssetCheckSpec(
+            RECONCILIATION,
+            asset=key,
+            description="The comparison of all keys found nothing that no poll and no transaction number could tell: "
+            "nothing was expunged or lost tags. What it found is repaired.",
+        ),
+        dg.AssetCheckSpec(
+            SCHEMA, asset=key, description="The columns are those of the generation before: no saved question breaks."
+        ),
     ]
 
 
-def check_batch_view(key: dg.AssetKey, view: PublishedView, before: PublishedView | None) -> list[dg.AssetCheckResult]:
+def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[dg.AssetCheckResult]:
     """Their results for what a generation holds.
 
     Args:
-        key: of the asset.
-        view: as published.
-        before: as the generation before held it, if it did.
+        key: of the asset; its last part names the view.
+        generation: as published.
+        before: the one before it; None for the first.
     """
-    previous = before.row_count if before else 0
+    view = generation.views[key.path[-1]]
+    old = before.views.get(view.view.name) if before else None
+    previous = old.row_count if old else 0
     plausible = view.row_count >= previous * LEAST_SHARE_OF_ROWS and bool(view.row_count or not view.resources)
+    repairs = generation.repairs.get(view.view.resource)
+    changes = metadata.schema_change(old.view, view.view) if old else {}
     return [
         dg.AssetCheckResult(
             check_name=ROWS_PLAUSIBLE,
@@ -62,7 +81,60 @@ def check_batch_view(key: dg.AssetKey, view: PublishedView, before: PublishedVie
             severity=_WARN,
             metadata={"quarantined": view.quarantined, "where": "table sqlonfhir.quarantine"},
         ),
+        dg.AssetCheckResult(
+            check_name=RECONCILIATION,
+            asset_key=key,
+            passed=not repairs,
+            severity=_WARN,
+            metadata=metadata.of_repairs(repairs),
+        ),
+        dg.AssetCheckResult(
+            check_name=SCHEMA,
+            asset_key=key,
+            passed=not changes,
+            severity=_WARN,
+            metadata={kind: ", ".join(names) for kind, names in changes.items()},
+        ),
     ]
+
+
+def parity_check_spec(key: dg.AssetKey, after: dg.AssetKey | None = None) -> dg.AssetCheckSpec:
+    """The comparison of what is served with its recompute, for one batch or merged view.
+
+    Args:
+        key: of the view.
+        after: another asset whose new state the check waits for.
+    """
+    return dg.AssetCheckSpec(
+        PARITY,
+        asset=key,
+        additional_deps=[after] if after else None,
+        description="Served rows of a random sample of resources are those of their recompute from HAPI's tables.",
+    )
+
+
+def check_parity_of(key: dg.AssetKey, parity: Parity) -> dg.AssetCheckResult:
+    """The result of a comparison for one view; an error where anything differs."""
+    found = parity.views[key.path[-1]]
+    return dg.AssetCheckResult(
+        check_name=PARITY,
+        asset_key=key,
+        passed=not found.mismatches,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=metadata.of_parity(parity, found),
+    )
+
+
+def parity_not_checked(key: dg.AssetKey, error: LambdaPipelineError) -> dg.AssetCheckResult:
+    """The result where no comparison could be made: a check that cannot be made has not passed."""
+    return dg.AssetCheckResult(
+        check_name=PARITY,
+        asset_key=key,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=str(error),
+        metadata=metadata.of_error(error),
+    )
 
 
 def speed_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from lambda_pipeline.assets import pipeline_assets
-from lambda_pipeline.jobs import nightly_refresh, query_jobs
+from lambda_pipeline.assets import parity_checks, pipeline_assets
+from lambda_pipeline.jobs import nightly_refresh, parity_check_job, query_jobs
 from lambda_pipeline.resources import DeploymentResource, ServingResource, deployed_views
 from lambda_pipeline.schedules import nightly_schedule
 from lambda_pipeline.sensors import capture_sensor
@@ -20,7 +20,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     views = deployed_views(settings.view_definitions)
     return dg.Definitions(
         assets=pipeline_assets(views, settings),
-        jobs=[nightly_refresh, *query_jobs(views)],
+        asset_checks=[parity_checks(views, settings)] if settings.parity_sample else [],
+        jobs=[nightly_refresh(views, settings), parity_check_job(settings), *query_jobs(views)],
         schedules=[nightly_schedule(settings)],
         sensors=[capture_sensor(settings)] if settings.speed_layer else [],
         resources={"deployment": DeploymentResource(), "serving": ServingResource()},

@@ -111,40 +111,87 @@ class BadDataError(LambdaPipelineError):
 
 
 class AnswerRefusedError(LambdaPipelineError):
-    """Base of refusals: the answer at a stated frontier cannot be shown to be right, so there is none."""
+    """Base of refusals: the answer at a stated frontier cannot be shown to be right, so there is none.
+
+    Every refusal says its code, the reason, what was missing, and how to get an answer anyway. All of them are listed
+    in docs/questions.md.
+
+    Args:
+        message: the reason.
+        hint: how to get an answer anyway, where more can be said than `ways_out` does.
+
+    Attributes:
+        missing: what the answer would have needed.
+        ways_out: how to get an answer anyway.
+    """
 
     code = "refused"
     exit_code = 4
+    missing: ClassVar[str] = "definitions and rows of one moment"
+    ways_out: ClassVar[tuple[str, ...]] = ("ask again",)
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint or "; ".join(self.ways_out))
+
+    def __str__(self) -> str:
+        return f"refused [{self.code}]: {self.message}; missing: {self.missing}; to get an answer anyway: {self.hint}"
 
 
 class NoGenerationError(AnswerRefusedError):
     """No generation has been published yet."""
 
     code = "no-generation"
+    missing = "a first generation"
+    ways_out = ("run lambda-pipeline refresh", "ask with mode source")
 
 
 class ViewNotPublishedError(AnswerRefusedError):
     """The view exists as a file but the published generation does not hold it."""
 
     code = "view-not-published"
+    missing = "the view's table"
+    ways_out = ("run lambda-pipeline refresh", "ask with mode source")
 
 
 class CoverageGapError(AnswerRefusedError):
-    """The overlay lost something, and the missing window may not be read from the source."""
+    """The overlay lost something, and the missing window may not be read from the source, or is too large for that."""
 
     code = "coverage-gap"
+    missing = "the changes since the generation"
+    ways_out = (
+        "wait for the next poll",
+        "set LAMBDA_PIPELINE_READ_SOURCE_ON_GAP=true",
+        "ask with mode source",
+        "ask with mode batch, for an older moment",
+        "run lambda-pipeline refresh",
+    )
 
 
 class StaleAnswerError(AnswerRefusedError):
     """The frontier is older than the freshness target, and the missing window may not be read from the source."""
 
     code = "stale"
+    missing = "a poll within the freshness target"
+    ways_out = (
+        "ask with a larger freshness target",
+        "wait for the next poll",
+        "ask with mode source",
+        "set LAMBDA_PIPELINE_READ_SOURCE_ON_GAP=true",
+    )
 
 
 class QuarantinedError(AnswerRefusedError):
     """The view has quarantined resources and the caller does not accept an answer without them."""
 
     code = "quarantined"
+    missing = "rows of resources that cannot be read"
+    ways_out = ("correct them in HAPI", "accept an answer without them")
+
+
+class ParityMismatchError(LambdaPipelineError):
+    """Resources whose served rows are not those of their recompute; names them by key, never by value."""
+
+    code = "parity-mismatch"
 
 
 class QueryFailedError(LambdaPipelineError):

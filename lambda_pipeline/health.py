@@ -95,6 +95,7 @@ class Health:
                 "published_at": _iso(generation.published_at),
                 "changes": generation.changes,
                 "repaired": generation.repaired,
+                "repairs": {kind: asdict(found) for kind, found in generation.repairs.items()},
             },
             "views": [asdict(view) for view in self.views],
             "frontier": _iso(self.frontier),

@@ -1,4 +1,4 @@
-"""Jobs: the nightly refresh, and the two ways to ask a question. Results are files; runs hold counts."""
+"""Jobs: the nightly refresh, the parity check, and the two ways to ask. Results are files; runs hold counts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,12 +7,14 @@ from typing import Any
 import dagster as dg
 
 from lambda_pipeline import metadata
-from lambda_pipeline.assets import failure
-from lambda_pipeline.errors import BadRequestError, LambdaPipelineError
-from lambda_pipeline.resources import ServingResource
+from lambda_pipeline.assets import failure, parity_check_specs
+from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, ParityMismatchError
+from lambda_pipeline.resources import DeploymentResource, ServingResource
 from lambda_pipeline.run_config import (
+    ParityOptions,
     ResultOptions,
     SqlQuery,
+    check_parity_options,
     check_sql_query,
     check_view_query,
     environment_references,
@@ -20,14 +22,57 @@ from lambda_pipeline.run_config import (
 )
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import write
-from lambda_pipeline.settings import load_settings
+from lambda_pipeline.serving.parity import DEFAULT_SAMPLE, check_parity
+from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import View
 
-nightly_refresh = dg.define_asset_job(
-    "nightly_refresh",
-    selection=dg.AssetSelection.groups("batch"),
-    description="One generation: every view from one snapshot, published together.",
-)
+NIGHTLY_REFRESH = "nightly_refresh"
+
+
+def nightly_refresh(views: Sequence[View], settings: Settings) -> Any:
+    """One generation, and then a sampled comparison of both layers with the source."""
+    parity = [spec.key for spec in parity_check_specs(views)] if settings.parity_sample else []
+    return dg.define_asset_job(
+        NIGHTLY_REFRESH,
+        selection=dg.AssetSelection.groups("batch") | dg.AssetSelection.checks(*parity),
+        description="One generation: every view from one snapshot, published together; then the parity check.",
+    )
+
+
+def parity_check_job(settings: Settings) -> dg.JobDefinition:
+    """What is served against its recompute, as much of it as is asked for."""
+
+    @dg.op(description="Recomputes resources from HAPI's tables and compares them with what is served.")
+    def run_parity_check(context: dg.OpExecutionContext, config: ParityOptions, deployment: DeploymentResource) -> None:
+        _refuse_environment(context)
+        sample = None if config.everything else config.sample or settings.parity_sample or DEFAULT_SAMPLE
+        serving = deployment.get().serving
+        try:
+            found = [check_parity(serving, mode, sample=sample, seed=config.seed) for mode in config.modes()]
+        except LambdaPipelineError as error:
+            raise failure(error) from None
+        told = metadata.of_parities(found)
+        if any(parity.mismatches for parity in found):
+            said = "; ".join(map(str, found))
+            raise dg.Failure(said, metadata={"error": ParityMismatchError.code, **told}, allow_retries=False)
+        context.add_output_metadata(told)
+
+    @dg.config_mapping
+    def parity_check_config(config: ParityOptions) -> dg.RunConfig:
+        with _refusals():
+            check_parity_options(config)
+        return dg.RunConfig(ops={"run_parity_check": config})
+
+    @dg.job(
+        config=parity_check_config,
+        executor_def=dg.in_process_executor,
+        tags={"kind": "check"},
+        description="Compares what is served with a recompute from HAPI's tables; fails where anything differs.",
+    )
+    def parity_check() -> None:
+        run_parity_check()
+
+    return parity_check
 
 
 def query_jobs(views: Sequence[View]) -> list[dg.JobDefinition]:
@@ -119,10 +164,14 @@ def _refusals() -> Iterator[None]:
         raise dg.DagsterInvalidConfigError(str(error), [], None) from None  # type: ignore[no-untyped-call]
 
 
-def _answer(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:
-    """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
+def _refuse_environment(context: dg.OpExecutionContext) -> None:
     if hits := environment_references(context.run.run_config):
         raise dg.Failure(f"run config may not read environment variables: {', '.join(hits)}", allow_retries=False)
+
+
+def _answer(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:
+    """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
+    _refuse_environment(context)
     try:
         answer = ask()
         name = options.name or f"{context.job_name}-{context.run.run_id}"

@@ -1,21 +1,28 @@
 """What Dagster shows of views, generations, ticks and answers: no row of a patient unless it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView
+from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, Repairs
 from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import to_json
 from lambda_pipeline.serving.frames import python_values
+from lambda_pipeline.serving.parity import Parity, ViewParity
 from lambda_pipeline.tick import Tick
 from lambda_pipeline.views import View
 
 Metadata = dict[str, Any]
+
+NAMED_RESOURCES = 20
+"""So many resources are named where there may be any number."""
+
+PARITY_COLUMNS = ("mode", "view", "checked", "changed_since", "undecided", "mismatches")
 
 
 def of_view(view: View) -> Metadata:
@@ -52,8 +59,76 @@ def of_refresh(view: PublishedView, generation: Generation, before: Generation |
         "resources": view.resources,
         "quarantined": view.quarantined,
         "relation": f"{SCHEMA}.{view.relation}",
+        "repaired": dg.MetadataValue.json(of_repairs(generation.repairs.get(view.view.resource))),
         **({"schema_change": dg.MetadataValue.json(change)} if change else {}),
     }
+
+
+def of_repairs(repairs: Repairs | None) -> Metadata:
+    """What the comparison of keys found for one resource type: counts, and keys of the first."""
+    found = repairs or Repairs()
+    return {
+        "gone": found.gone,
+        "altered": found.altered,
+        **({"resources": ", ".join(found.resources)} if found.resources else {}),
+    }
+
+
+def of_parity(parity: Parity, found: ViewParity) -> Metadata:
+    """What a comparison with the recompute found for one view: counts and keys, never a value."""
+    differing = [mismatch.resource for mismatch in found.mismatches]
+    return {
+        "checked": found.checked,
+        "changed_since": found.changed,
+        "mismatches": len(differing),
+        "undecided": len(found.undecided),
+        "seed": parity.seed,
+        "sample": "everything" if parity.sample is None else parity.sample,
+        "mode": parity.mode,
+        "generation": parity.generation,
+        "valid_as_of": moment(parity.valid_as_of),
+        "sources": ", ".join(parity.sources),
+        "seconds": round(parity.seconds, 3),
+        **({"differing": ", ".join(differing[:NAMED_RESOURCES])} if differing else {}),
+        **({"undecided_resources": ", ".join(found.undecided[:NAMED_RESOURCES])} if found.undecided else {}),
+        **({"notes": " ".join(parity.notes)} if parity.notes else {}),
+    }
+
+
+def of_parities(parities: Sequence[Parity]) -> Metadata:
+    """What a run compared: a table of counts by layer and view, and the seeds that choose the same resources again."""
+    counts: list[dict[str, str | int]] = [
+        {
+            "mode": parity.mode,
+            "view": name,
+            "checked": found.checked,
+            "changed_since": found.changed,
+            "undecided": len(found.undecided),
+            "mismatches": len(found.mismatches),
+        }
+        for parity in parities
+        for name, found in sorted(parity.views.items())
+    ]
+    differing = [str(mismatch) for parity in parities for mismatch in parity.mismatches]
+    return {
+        "views": dg.MetadataValue.table(
+            [dg.TableRecord(row) for row in counts],
+            dg.TableSchema(
+                [dg.TableColumn(name, "text" if name in ("mode", "view") else "int") for name in PARITY_COLUMNS]
+            ),
+        ),
+        "checked": sum(parity.checked for parity in parities),
+        "mismatches": len(differing),
+        **{f"seed_{parity.mode}": parity.seed for parity in parities},
+        **({"differing": ", ".join(differing[:NAMED_RESOURCES])} if differing else {}),
+    }
+
+
+def of_error(error: LambdaPipelineError) -> Metadata:
+    """What an error says of itself: its code, and for a refusal what was missing and how to get an answer anyway."""
+    if isinstance(error, AnswerRefusedError):
+        return {"error": error.code, "reason": error.message, "missing": error.missing, "ways_out": error.hint}
+    return {"error": error.code, "reason": str(error)}
 
 
 def column_schema(view: View) -> dg.TableSchema:

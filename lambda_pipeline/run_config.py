@@ -18,6 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, create_model
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.serving import Filter, Operator
 from lambda_pipeline.serving.filters import condition
+from lambda_pipeline.serving.parity import SERVED_MODES, ServedMode
 from lambda_pipeline.serving.sql_guard import guard
 from lambda_pipeline.views import View
 
@@ -103,6 +104,33 @@ class SqlQuery(ResultOptions):
         return {name: exact(value) for name, value in self.parameters.items()}
 
 
+class ServedName(StrEnum):
+    """What a parity check compares with the recompute."""
+
+    live = "live"
+    batch = "batch"
+    both = "both"
+
+
+class ParityOptions(Strict):
+    """Config of `parity_check`."""
+
+    mode: ServedName = Field(
+        ServedName.both, description="live: batch and speed merged; batch: the published generation; or both."
+    )
+    everything: bool = Field(default=False, description="Compare every resource rather than a sample.")
+    sample: int | None = Field(
+        None, ge=1, description="Resources per view and side; the setting parity_sample by default."
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Chooses the sample: that of an earlier check chooses the same one again."
+    )
+
+    def modes(self) -> list[ServedMode]:
+        """The modes to check."""
+        return [mode for mode in SERVED_MODES if self.mode in (mode, ServedName.both)]
+
+
 class ViewQuery(ResultOptions):
     """Config of `view_query`, but for the names: `view_query_model` adds them."""
 
@@ -155,6 +183,16 @@ def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
     if len(set(wanted)) != len(wanted):
         raise BadRequestError("a column is asked for twice")
     condition(query.filters(), view.columns)
+
+
+def check_parity_options(options: ParityOptions) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        BadRequestError: both everything and a sample are asked for.
+    """
+    if options.everything and options.sample is not None:
+        raise BadRequestError("everything and sample exclude each other", hint="leave one of them out")
 
 
 def check_sql_query(query: SqlQuery, views: Mapping[str, View]) -> None:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from lambda_pipeline.jobs import nightly_refresh
+from lambda_pipeline.jobs import NIGHTLY_REFRESH
 from lambda_pipeline.settings import Settings
 
 
@@ -10,7 +10,7 @@ def nightly_schedule(settings: Settings) -> dg.ScheduleDefinition:
     """`nightly`, running from the start; whoever stops it in the UI has stopped it for good."""
     return dg.ScheduleDefinition(
         name="nightly",
-        job=nightly_refresh,
+        job_name=NIGHTLY_REFRESH,
         cron_schedule=settings.nightly_cron,
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,

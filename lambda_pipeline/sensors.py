@@ -11,10 +11,10 @@ from typing import Self
 import dagster as dg
 
 from lambda_pipeline import checks, metadata
-from lambda_pipeline.assets import SPEED_LAYER, batch_key
+from lambda_pipeline.assets import SPEED_LAYER, batch_key, generation_before
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
-from lambda_pipeline.jobs import nightly_refresh
+from lambda_pipeline.jobs import NIGHTLY_REFRESH
 from lambda_pipeline.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.tick import Tick, run_tick
@@ -65,11 +65,8 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="capture_changes",
-        job=nightly_refresh,
-        # 1 gives a tick at every turn of the daemon's loop; 5 would miss every other one.
-        minimum_interval_seconds=max(1, int(settings.poll_interval_s))
-        if settings.poll_interval_s > checks.TICK_CYCLE_S
-        else 1,
+        job_name=NIGHTLY_REFRESH,
+        minimum_interval_seconds=_interval_s(settings),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Polls HAPI and publishes what changed in the overlay. Asks for a refresh when it cannot go on.",
     )
@@ -111,11 +108,13 @@ def _made_elsewhere(instance: dg.DagsterInstance, layers: Deployment) -> list[Ev
         record.asset_entry.asset_key: record.asset_entry.last_materialization
         for record in instance.get_asset_records(keys)
     }
+    reported = {key: _generation_of(known.get(key)) for key in keys}
+    behind = {number: generation_before(layers, number + 1) for number in set(reported.values()) - {generation.number}}
     return [
         event
-        for key in keys
-        if _generation_of(known.get(key)) < generation.number
-        for event in _batch_report(key, generation)
+        for key, number in reported.items()
+        if number < generation.number
+        for event in _batch_report(key, generation, behind[number])
     ]
 
 
@@ -125,18 +124,18 @@ def _generation_of(event: dg.EventLogEntry | None) -> int:
     return entry.value if isinstance(entry, dg.IntMetadataValue) and entry.value is not None else 0
 
 
-def _batch_report(key: dg.AssetKey, generation: Generation) -> list[Event]:
+def _batch_report(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[Event]:
     view = generation.views[key.path[-1]]
     return [
-        dg.AssetMaterialization(key, metadata=metadata.of_refresh(view, generation, None)),
-        *checks.evaluations(checks.check_batch_view(key, view, None)),
+        dg.AssetMaterialization(key, metadata=metadata.of_refresh(view, generation, before)),
+        *checks.evaluations(checks.check_batch_view(key, generation, before)),
     ]
 
 
 def _refresh_request(instance: dg.DagsterInstance, tick: Tick, layers: Deployment) -> Sequence[dg.RunRequest]:
     if not tick.refresh_needed:
         return []
-    unfinished = dg.RunsFilter(job_name=nightly_refresh.name, statuses=_UNFINISHED)
+    unfinished = dg.RunsFilter(job_name=NIGHTLY_REFRESH, statuses=_UNFINISHED)
     if instance.get_runs(unfinished, limit=1):
         return []
     generation = layers.serving.generation()

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     connect_timeout_s: int = Field(5, ge=1)
     query_timeout_s: Seconds = 120.0
     refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
+    parity_sample: int = Field(
+        200, ge=0, description="Resources that are compared with a recompute after each refresh, per view and side."
+    )
     freshness_target_s: float | None = Field(
         None, gt=0, description="Default of live answers: read the source when the frontier is older than this."
     )

@@ -20,14 +20,26 @@ CREATE TABLE IF NOT EXISTS sqlonfhir.generation (
     started_at    timestamptz NOT NULL,
     published_at  timestamptz NOT NULL,
     changes       bigint      NOT NULL,
-    repaired      bigint      NOT NULL DEFAULT 0
+    repaired      bigint      NOT NULL DEFAULT 0,
+    repairs       jsonb       NOT NULL DEFAULT '{}'
 );
+
+-- A table from before this column gets it. ADD COLUMN IF NOT EXISTS would shut readers out even where it is there.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute
+                    WHERE attrelid = 'sqlonfhir.generation'::regclass AND attname = 'repairs' AND NOT attisdropped) THEN
+        ALTER TABLE sqlonfhir.generation ADD COLUMN repairs jsonb NOT NULL DEFAULT '{}';
+    END IF;
+END
+$$;
 
 COMMENT ON TABLE  sqlonfhir.generation IS 'One row per publication of all views; the newest is what readers get';
 COMMENT ON COLUMN sqlonfhir.generation.mark IS 'The database snapshot it was made from: cluster, xmin:xmax:running, clock';
 COMMENT ON COLUMN sqlonfhir.generation.valid_as_of IS 'The clock just before that snapshot: everything committed by then is in';
 COMMENT ON COLUMN sqlonfhir.generation.changes IS 'Resources that were read again because the last snapshot had not seen them';
 COMMENT ON COLUMN sqlonfhir.generation.repaired IS 'Resources that only the comparison of all keys found (expunged, tags removed)';
+COMMENT ON COLUMN sqlonfhir.generation.repairs IS 'The same by resource type: how many are gone, how many altered, keys of the first';
 
 CREATE TABLE IF NOT EXISTS sqlonfhir.generation_view (
     generation    bigint      NOT NULL REFERENCES sqlonfhir.generation ON DELETE CASCADE,

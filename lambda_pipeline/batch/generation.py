@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,29 @@ class PublishedView:
 
 
 @dataclass(frozen=True, slots=True)
+class Repairs:
+    """What only the comparison of all keys found of one resource type: no poll and no `xmin` could have told.
+
+    Attributes:
+        gone: resources that are no longer there (`$expunge`).
+        altered: resources that are in another state than was taken down (tags removed by `$meta-delete`).
+        resources: keys of the first of them, such as `Patient/123`; at most `REPAIRS_NAMED`.
+    """
+
+    gone: int = 0
+    altered: int = 0
+    resources: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.gone + self.altered
+
+
+REPAIRS_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """All batch views as of one snapshot.
 
@@ -59,6 +82,7 @@ class Generation:
         changes: resources that were read again.
         repaired: resources that only the comparison of all keys found.
         views: by name.
+        repairs: what these were, by resource type; types without any are left out.
     """
 
     number: int
@@ -68,6 +92,7 @@ class Generation:
     changes: int
     repaired: int
     views: Mapping[str, PublishedView]
+    repairs: Mapping[str, Repairs] = field(default_factory=dict)
 
     @property
     def valid_as_of(self) -> datetime:
@@ -80,16 +105,22 @@ class Generation:
         return frozenset(published.view.resource for published in self.views.values())
 
 
-def published(connection: Connection) -> Generation | None:
-    """The newest generation that this connection's snapshot sees; None before the first."""
+def published(connection: Connection, *, below: int | None = None) -> Generation | None:
+    """The newest generation that this connection's snapshot sees; None before the first.
+
+    Args:
+        connection: in the reader's snapshot.
+        below: leave out those from this number on, to know what a generation changed; its tables may be gone.
+    """
     if not installed(connection):
         return None
-    row = connection.execute(_NEWEST).fetchone()
+    row = connection.execute(_NEWEST, {"below": below}).fetchone()
     if row is None:
         return None
-    number, kind, mark, published_at, changes, repaired = row
+    number, kind, mark, published_at, changes, repaired, repairs = row
     views = {name: _view(row) for name, *row in connection.execute(_VIEWS, {"generation": number})}
-    return Generation(number, kind, Mark.parse(mark), published_at, changes, repaired, views)
+    by_type = {kind: Repairs(each["gone"], each["altered"], tuple(each["resources"])) for kind, each in repairs.items()}
+    return Generation(number, kind, Mark.parse(mark), published_at, changes, repaired, views, by_type)
 
 
 def installed(connection: Connection) -> bool:
@@ -111,6 +142,7 @@ def record(connection: Connection, generation: Generation, started_at: datetime)
             "published_at": generation.published_at,
             "changes": generation.changes,
             "repaired": generation.repaired,
+            "repairs": psycopg.types.json.Jsonb({kind: asdict(each) for kind, each in generation.repairs.items()}),
         },
     )
     with connection.cursor() as cursor:
@@ -173,9 +205,12 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
+# Readers may come before the first refresh that adds the column `repairs`.
 _NEWEST = """
-SELECT generation, kind, mark, published_at, changes, repaired
-  FROM sqlonfhir.generation ORDER BY generation DESC LIMIT 1"""
+SELECT generation, kind, mark, published_at, changes, repaired, coalesce(to_jsonb(g) -> 'repairs', '{}')
+  FROM sqlonfhir.generation g
+ WHERE %(below)s::bigint IS NULL OR generation < %(below)s
+ ORDER BY generation DESC LIMIT 1"""
 
 _VIEWS = """
 SELECT view, resource_type, digest, relation, made, row_count, resources, quarantined, rows_written, seconds, columns,
@@ -183,9 +218,10 @@ SELECT view, resource_type, digest, relation, made, row_count, resources, quaran
   FROM sqlonfhir.generation_view WHERE generation = %(generation)s ORDER BY view"""
 
 _INSERT_GENERATION = """
-INSERT INTO sqlonfhir.generation (generation, kind, mark, valid_as_of, started_at, published_at, changes, repaired)
+INSERT INTO sqlonfhir.generation (generation, kind, mark, valid_as_of, started_at, published_at, changes, repaired,
+       repairs)
 VALUES (%(generation)s, %(kind)s, %(mark)s, %(valid_as_of)s, %(started_at)s, %(published_at)s, %(changes)s,
-       %(repaired)s)"""
+       %(repaired)s, %(repairs)s)"""
 
 _INSERT_VIEW = """
 INSERT INTO sqlonfhir.generation_view (generation, view, resource_type, digest, relation, made, row_count, resources,

@@ -1,11 +1,12 @@
 """The comparison of all keys: what a generation was made from, against what HAPI holds now."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg import sql
 
+from lambda_pipeline.batch.generation import REPAIRS_NAMED, Repairs
 from lambda_pipeline.database import Connection
 from lambda_pipeline.source import HapiTables, ResourceKey
 from lambda_pipeline.source.inventory import inventory
@@ -32,6 +33,21 @@ def compare_keys(connection: Connection, tables: HapiTables, types: Collection[s
         ChangedResource(ResourceKey(partition, kind, logical_id), res_id)
         for kind, partition, logical_id, res_id in rows
     ]
+
+
+def repairs_by_type(resources: Iterable[ChangedResource]) -> dict[str, Repairs]:
+    """What a comparison found, counted; types in which it found nothing are left out."""
+    by_type: dict[str, list[ChangedResource]] = {}
+    for resource in sorted(resources, key=lambda each: each.key):
+        by_type.setdefault(resource.key.type, []).append(resource)
+    return {
+        kind: Repairs(
+            gone=sum(each.res_id is None for each in found),
+            altered=sum(each.res_id is not None for each in found),
+            resources=tuple(str(each.key) for each in found[:REPAIRS_NAMED]),
+        )
+        for kind, found in by_type.items()
+    }
 
 
 def replace_keys(connection: Connection, tables: HapiTables, types: Collection[str]) -> None:

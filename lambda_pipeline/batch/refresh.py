@@ -17,8 +17,8 @@ from psycopg import sql
 
 from lambda_pipeline.batch import tables as view_tables
 from lambda_pipeline.batch.fill import Filler
-from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, published, record
-from lambda_pipeline.batch.keys import ChangedResource, compare_keys, replace_keys, update_keys
+from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, Repairs, published, record
+from lambda_pipeline.batch.keys import ChangedResource, compare_keys, repairs_by_type, replace_keys, update_keys
 from lambda_pipeline.database import Connection, Database, reason
 from lambda_pipeline.errors import RefreshError, RefreshInProgressError
 from lambda_pipeline.settings import Settings
@@ -114,7 +114,7 @@ class _Refresh:
     def publish(self, views: Sequence[View]) -> Generation:
         types = {view.resource for view in views}
         known = self.last.types & types if self.last else frozenset()
-        changed, repaired = self._changed(known)
+        changed, repairs = self._changed(known)
         resources = self._resources(types)
         made = {
             view.name: self._make(view, changed.get(view.resource, ()), resources[view.resource])
@@ -129,27 +129,29 @@ class _Refresh:
             mark=self.mark,
             published_at=self._now(),
             changes=sum(map(len, changed.values())),
-            repaired=repaired,
+            repaired=sum(each.count for each in repairs.values()),
             views=made,
+            repairs=repairs,
         )
         record(self.connection, generation, started_at=self.mark.taken_at)
         return generation
 
-    def _changed(self, types: frozenset[str]) -> tuple[dict[str, list[ChangedResource]], int]:
-        """What the last generation must be corrected for, by type, and how much of it only the keys told."""
+    def _changed(self, types: frozenset[str]) -> tuple[dict[str, list[ChangedResource]], dict[str, Repairs]]:
+        """What the last generation must be corrected for, by type, and what of it only the keys told."""
         if self.last is None or not types:
-            return {}, 0
+            return {}, {}
         tables = self.filler.tables
         by_key = {resource.key: resource for resource in compare_keys(self.connection, tables, types)}
         unseen = changes_since(self.connection, tables, types, self.last.mark)
-        repaired = len(by_key.keys() - {change.key for change in unseen})
+        seen = {change.key for change in unseen}
+        repairs = repairs_by_type(resource for key, resource in by_key.items() if key not in seen)
         for change in unseen:
             if not change.deleted or change.key not in by_key:
                 by_key[change.key] = ChangedResource(change.key, None if change.deleted else change.res_id)
         by_type: dict[str, list[ChangedResource]] = {resource_type: [] for resource_type in types}
         for key in sorted(by_key):
             by_type[key.type].append(by_key[key])
-        return by_type, repaired
+        return by_type, repairs
 
     def _resources(self, types: set[str]) -> dict[str, int]:
         query = sql.SQL(_COUNTS).format(resources=self.filler.tables.schema.table("hfj_resource"))

@@ -4,6 +4,7 @@ import click
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.cli.deployed import opened
+from lambda_pipeline.cli.parity import check_refreshed
 from lambda_pipeline.serving.tables import render
 from lambda_pipeline.speed.capture import Poll
 
@@ -15,10 +16,14 @@ def refresh(*, full: bool) -> None:
 
     All views are made from one snapshot of HAPI's database and published by one commit; until then readers have the
     last generation, and keep it when this fails (exit code 5).
+
+    Afterwards a random sample of both layers is compared with a recompute (LAMBDA_PIPELINE_PARITY_SAMPLE; 0 for none).
+    A difference ends the command with exit code 1, and takes nothing back.
     """
     with opened() as deployment:
         generation = deployment.refresh(full=full)
-    click.echo(_told(generation))
+        click.echo(_told(generation))
+        check_refreshed(deployment)
 
 
 @click.command()
@@ -61,6 +66,7 @@ def _told(generation: Generation) -> str:
     )
     as_of = generation.valid_as_of.isoformat(timespec="milliseconds")
     changes = "" if generation.kind == "full" else f", {generation.changes:,} changed resources"
+    changes += f", {generation.repaired:,} of them known from the keys alone" if generation.repaired else ""
     return f"generation {generation.number} ({generation.kind}{changes}), valid as of {as_of}\n{table}"
 
 

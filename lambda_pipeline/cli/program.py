@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("inspection", "Show what is published, how fresh answers are, and what is wrong."),
     "refresh": ("layers", "Build or refresh all views and publish them as one generation."),
     "poll": ("layers", "Capture what changed in HAPI since the last poll, once."),
+    "parity": ("parity", "Compare what is served with a recompute from HAPI's tables."),
     "query": ("questions", "Ask for rows of VIEW."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "views": ("views", "Check, show, run, list and drop view definitions."),
@@ -55,7 +56,7 @@ Everything else is set by LAMBDA_PIPELINE_<NAME>, such as LAMBDA_PIPELINE_HOME.
 \b
 Exit codes:
   0  done
-  1  unhealthy, or the command failed
+  1  unhealthy, what is served is not what a recompute gives, or the command failed
   2  a setting is wrong, or a server cannot be reached
   3  bad input: an unknown view, column or option, SQL that is no single SELECT, a file that cannot be read
   4  the answer is refused: it cannot be shown to be right

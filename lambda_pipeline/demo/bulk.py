@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.application import ApplicationServer
 from lambda_pipeline.demo.rows import FHIR_VERSION
 from lambda_pipeline.demo.tags import Tag, tags_of
 from lambda_pipeline.demo.transaction import Transaction
-
-if TYPE_CHECKING:
-    from lambda_pipeline.demo.server import DemoHapi
 
 Progress = Callable[[int], None]
 """Called after each page with the number of resources stored so far."""
@@ -36,7 +33,9 @@ VERSION_TAG_COLUMNS = "pid, partition_id, tag_id, res_ver_pid, res_id, res_type,
 Tagged = list[tuple[Tag, int, int, str, int | None]]
 
 
-def load(server: "DemoHapi", loaded: Iterable[bodies.Resource | str], *, progress: Progress | None = None) -> int:
+def load(
+    server: ApplicationServer, loaded: Iterable[bodies.Resource | str], *, progress: Progress | None = None
+) -> int:
     """Store resources page by page, each page in one transaction: new ones as version 1, known ids as by a PUT.
 
     Args:
@@ -60,10 +59,10 @@ def load(server: "DemoHapi", loaded: Iterable[bodies.Resource | str], *, progres
     return count
 
 
-def _store(server: "DemoHapi", page: list[bodies.Resource]) -> None:
+def _store(server: ApplicationServer, page: list[bodies.Resource]) -> None:
     new: list[bodies.Resource] = []
     changed: list[bodies.Resource] = []
-    with server.open_transaction() as transaction:
+    with Transaction(server) as transaction:
         keys = [(bodies.resource_type(resource), bodies.logical_id(resource)) for resource in page]
         seen = transaction.existing((kind, logical_id) for kind, logical_id in keys if logical_id is not None)
         for (kind, logical_id), resource in zip(keys, page, strict=True):
@@ -78,7 +77,7 @@ def _store(server: "DemoHapi", page: list[bodies.Resource]) -> None:
             transaction.update(resource)
 
 
-def _copy(server: "DemoHapi", transaction: Transaction, new: list[bodies.Resource]) -> None:
+def _copy(server: ApplicationServer, transaction: Transaction, new: list[bodies.Resource]) -> None:
     connection, stamp, partition = transaction.connection, transaction.stamp, server.partition
     res_ids = server.numbers.take(connection, "seq_resource_id", len(new))
     pids = server.numbers.take(connection, "seq_resource_history_id", len(new))
@@ -110,7 +109,7 @@ def _copy(server: "DemoHapi", transaction: Transaction, new: list[bodies.Resourc
                     copy.write_row(row)
 
 
-def _tag_rows(server: "DemoHapi", transaction: Transaction, tagged: Tagged) -> list[tuple[object, ...]]:
+def _tag_rows(server: ApplicationServer, transaction: Transaction, tagged: Tagged) -> list[tuple[object, ...]]:
     keys = server.numbers.take(transaction.connection, "seq_restag_id", len(tagged))
     return [
         (key, server.partition, server.tag_id(tag), res_id, kind, type_id)
@@ -118,7 +117,7 @@ def _tag_rows(server: "DemoHapi", transaction: Transaction, tagged: Tagged) -> l
     ]
 
 
-def _version_tag_rows(server: "DemoHapi", transaction: Transaction, tagged: Tagged) -> list[tuple[object, ...]]:
+def _version_tag_rows(server: ApplicationServer, transaction: Transaction, tagged: Tagged) -> list[tuple[object, ...]]:
     keys = server.numbers.take(transaction.connection, "seq_historytag_id", len(tagged))
     return [
         (key, server.partition, server.tag_id(tag), pid, res_id, kind, type_id)

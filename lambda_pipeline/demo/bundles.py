@@ -5,15 +5,13 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.application import ApplicationServer
 from lambda_pipeline.demo.outcome import Outcome, RequestRefusedError
 from lambda_pipeline.demo.transaction import Transaction
 from lambda_pipeline.errors import BadDataError
-
-if TYPE_CHECKING:
-    from lambda_pipeline.demo.server import DemoHapi
 
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 3}
 INSTANCE_URL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
@@ -58,7 +56,7 @@ class Entry:
         return cls(method, request.get("url") or "", resource, entry.get("fullUrl") or "", request.get("ifNoneExist"))
 
 
-def process(server: "DemoHapi", bundle: Mapping[str, Any]) -> list[Outcome]:
+def process(server: ApplicationServer, bundle: Mapping[str, Any]) -> list[Outcome]:
     """Do what a bundle of type `transaction` (all or nothing) or `batch` (each entry by itself) asks for.
 
     A transaction deletes first, then creates, updates and patches (FHIR R4, 3.1.0.11.2). Placeholders (`fullUrl` of a
@@ -79,9 +77,9 @@ def process(server: "DemoHapi", bundle: Mapping[str, Any]) -> list[Outcome]:
     return _all_or_nothing(server, entries)
 
 
-def _all_or_nothing(server: "DemoHapi", entries: list[Entry]) -> list[Outcome]:
+def _all_or_nothing(server: ApplicationServer, entries: list[Entry]) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
-    with server.open_transaction(bundle=True) as transaction:
+    with Transaction(server, bundle=True) as transaction:
         targets = _placeholders(transaction, entries)
         for number, entry in sorted(enumerate(entries), key=lambda item: ORDER[item[1].method]):
             outcomes[number] = _perform(transaction, entry, targets)

@@ -3,15 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from lambda_pipeline.database import Connection
 from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.application import ApplicationServer
 from lambda_pipeline.demo.outcome import RequestRefusedError
 from lambda_pipeline.demo.tags import Tag
-
-if TYPE_CHECKING:
-    from lambda_pipeline.demo.server import DemoHapi
 
 FHIR_VERSION = "R4"
 
@@ -37,7 +34,7 @@ class Rows:
         stamp: of new resources.
     """
 
-    def __init__(self, server: "DemoHapi", connection: Connection, stamp: datetime) -> None:
+    def __init__(self, server: ApplicationServer, connection: Connection, stamp: datetime) -> None:
         self._server = server
         self._connection = connection
         self._stamp = stamp

@@ -4,19 +4,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import psycopg
 
 from lambda_pipeline.demo import bodies, json_patch
+from lambda_pipeline.demo.application import ApplicationServer
 from lambda_pipeline.demo.criteria import Criteria
 from lambda_pipeline.demo.outcome import Outcome, RequestRefusedError
 from lambda_pipeline.demo.rows import Current, Rows
 from lambda_pipeline.demo.tags import Tag, merged, tags_of
 from lambda_pipeline.errors import BadDataError
-
-if TYPE_CHECKING:
-    from lambda_pipeline.demo.server import DemoHapi
 
 
 class Transaction:
@@ -33,7 +31,7 @@ class Transaction:
             itself raises that of a resource with tags by two (seen on 8.8.0 in all of 24 undeletes).
     """
 
-    def __init__(self, server: "DemoHapi", *, stamp: datetime | None = None, bundle: bool = False) -> None:
+    def __init__(self, server: ApplicationServer, *, stamp: datetime | None = None, bundle: bool = False) -> None:
         now = server.now()
         stamped = now if stamp is None else server.to_stored(stamp)
         self._server = server

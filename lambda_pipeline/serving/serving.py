@@ -189,7 +189,7 @@ class Serving:
                     )
                 yield layers
         except psycopg.Error as error:
-            raise _failed(error) from error
+            raise query_failed(error) from error
 
     def _execute(
         self, layers: Layers, statement: sql.Composed, parameters: Mapping[str, Any]
@@ -293,7 +293,7 @@ def _answer(
     )
 
 
-def _failed(error: psycopg.Error) -> QueryFailedError:
+def query_failed(error: psycopg.Error) -> QueryFailedError:
     """What went wrong, without PostgreSQL's quotation of the value that it could not use."""
     if isinstance(error, psycopg.errors.QueryCanceled):
         return QueryFailedError("the query took too long", hint="narrow it, or raise LAMBDA_PIPELINE_QUERY_TIMEOUT_S")

@@ -47,6 +47,7 @@ def changes_since(
     *,
     since_stamp: datetime | None = None,
     version_rows: bool = True,
+    res_ids: Sequence[int] | None = None,
 ) -> list[Change]:
     """Resources of these types that may have changed since the mark, oldest `res_id` first.
 
@@ -57,20 +58,28 @@ def changes_since(
         since: everything that this mark saw is left out, as far as `xmin` can tell.
         since_stamp: only rows stamped at this time or later (uses the index on `res_updated`).
         version_rows: ask version rows as well, for histories rewritten in place without touching the resource row.
+        res_ids: only these resources, found by key rather than by a scan.
     """
     narrowed = sql.SQL("TRUE")
     if since_stamp is not None:
         narrowed = sql.SQL("r.res_updated >= %(since_stamp)s AT TIME ZONE %(zone)s")
-    written = [sql.SQL(_RESOURCE_WRITTEN).format(resources=tables.schema.table("hfj_resource"), narrowed=narrowed)]
+    among = sql.SQL("TRUE" if res_ids is None else "res_id = ANY (%(res_ids)s)")
+    resources = tables.schema.table("hfj_resource")
+    written = [sql.SQL(_RESOURCE_WRITTEN).format(resources=resources, narrowed=narrowed, among=among)]
     if since_stamp is None:
-        written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_tag")))
+        written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_tag"), among=among))
         if version_rows:
-            written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_ver")))
+            written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_ver"), among=among))
     # An array, not a join: one scan finds the few, the primary key fetches them, whatever the statistics say.
     condition = sql.SQL("r.res_id = ANY (ARRAY({})) AND r.res_type = ANY (%(types)s)").format(
         sql.SQL(" UNION ").join(written)
     )
-    parameters = {"types": sorted(types), "since": str(since.xmin), "since_stamp": since_stamp}
+    parameters = {
+        "types": sorted(types),
+        "since": str(since.xmin),
+        "since_stamp": since_stamp,
+        "res_ids": None if res_ids is None else list(res_ids),
+    }
     return _changes(connection, tables, condition, parameters)
 
 
@@ -112,8 +121,9 @@ def _change(row: Sequence[Any]) -> Change:
 
 
 _RESOURCE_WRITTEN = """SELECT r.res_id FROM {resources} r
-         WHERE age(r.xmin) <= age(%(since)s::text::xid8::xid) AND r.res_type = ANY (%(types)s) AND {narrowed}"""
-_ROW_WRITTEN = "SELECT w.res_id FROM {table} w WHERE age(w.xmin) <= age(%(since)s::text::xid8::xid)"
+         WHERE age(r.xmin) <= age(%(since)s::text::xid8::xid) AND r.res_type = ANY (%(types)s) AND {narrowed}
+           AND {among}"""
+_ROW_WRITTEN = "SELECT w.res_id FROM {table} w WHERE age(w.xmin) <= age(%(since)s::text::xid8::xid) AND {among}"
 
 _CHANGES = """
 SELECT r.res_id, {partition}, r.res_type::text, {id}, r.res_ver, r.res_updated AT TIME ZONE %(zone)s,

@@ -1,5 +1,7 @@
 """`refresh` and `poll`: what they print, and with what they end when they cannot."""
 
+import json
+
 import psycopg
 import pytest
 
@@ -16,6 +18,16 @@ def test_a_refresh_prints_its_generation(hapi: DemoHapi, program: Program) -> No
     hapi.load([patient("fritz", "male")])
     assert program("refresh").out.startswith("generation 2 (incremental, 1 changed resources), valid as of 20")
     assert program("refresh", "--full").out.startswith("generation 3 (full), valid as of 20")
+
+
+def test_a_refresh_says_what_only_the_keys_told(published: DemoHapi, program: Program) -> None:
+    with published.open_transaction() as transaction:
+        transaction.delete("Patient", "eva")
+        transaction.expunge("Patient", "eva")
+    done = program("refresh")
+    assert done.out.startswith("generation 2 (incremental, 1 changed resources, 1 of them known from the keys alone)")
+    repairs = json.loads(program("status", "--json").out)["generation"]["repairs"]
+    assert repairs == {"Patient": {"gone": 1, "altered": 0, "resources": ["Patient/eva"]}}
 
 
 def test_a_refresh_that_cannot_run_ends_with_5(published: DemoHapi, database_url: str, program: Program) -> None:

@@ -77,6 +77,7 @@ def test_the_roles_do_their_work_and_no_more(
         assert (asked.code, asked.out) == (0, "6\n"), (mode, asked.err)
     assert program("sql", str(sql_directory() / "queries" / "male_diabetics.sql"), "--count").out == "2\n"
     assert program("status").code == 0
+    assert program("parity", "--all").code == 0
 
     refused = program("refresh")
     assert (refused.code, refused.out) == (5, "")

@@ -12,7 +12,7 @@ from lambda_pipeline.definitions import build_definitions
 from lambda_pipeline.demo.server import DemoHapi
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.settings import load_settings
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS
+from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, condition, patient
 
 Json = dict[str, Any]
 
@@ -85,3 +85,13 @@ def site(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.
     made.demo.install()
     yield made
     made.deployment.close()
+
+
+@pytest.fixture
+def night(site: Site) -> Site:
+    """Three patients with diabetes in a generation that Dagster made."""
+    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
+        site.demo.update(patient(logical_id, gender))
+        site.demo.update(condition(f"dm-{logical_id}", logical_id))
+    assert site.refresh().success
+    return site

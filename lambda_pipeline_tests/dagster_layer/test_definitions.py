@@ -55,6 +55,7 @@ def test_assets_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
     assert {key.to_user_string() for key in definitions.resolve_all_asset_keys()} == expected
     assert {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")} == {
         "nightly_refresh",
+        "parity_check",
         "view_query",
         "sql_query",
     }

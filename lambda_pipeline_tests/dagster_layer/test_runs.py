@@ -29,16 +29,6 @@ WIDER = {
 }
 
 
-@pytest.fixture
-def night(site: Site) -> Site:
-    """Three patients with diabetes in a generation that Dagster made."""
-    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
-        site.demo.update(patient(logical_id, gender))
-        site.demo.update(condition(f"dm-{logical_id}", logical_id))
-    assert site.refresh().success
-    return site
-
-
 def said(result: dg.ExecuteInProcessResult) -> str:
     """Why a run failed, as its page shows it."""
     texts = []

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from lambda_pipeline import errors
+from lambda_pipeline.errors import AnswerRefusedError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.views import lint
 from lambda_pipeline.views.functions import FUNCTIONS
+from lambda_pipeline_tests.pipeline.test_refusals import REFUSALS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,10 +23,15 @@ def test_every_setting_is_documented_and_no_other() -> None:
     assert named == set(Settings.model_fields)
 
 
-def test_every_refusal_is_documented() -> None:
+@pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.code)
+def test_every_refusal_is_documented_with_what_was_missing_and_its_ways_out(kind: type[AnswerRefusedError]) -> None:
     text = (ROOT / "docs" / "questions.md").read_text()
-    for error in errors.AnswerRefusedError.__subclasses__():
-        assert f"`{error.code}`" in text, error
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{kind.code}` |")]
+    _, exception, status, reason, missing, ways_out = [cell.strip() for cell in row.strip("| ").split(" | ")]
+    assert (exception.strip("` "), int(status)) == (kind.__name__, kind.exit_code)
+    assert reason
+    assert missing == kind.missing
+    assert ways_out.replace("`", "").split("; ") == list(kind.ways_out)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -48,7 +55,7 @@ def test_the_view_of_the_documentation_compiles() -> None:
 def test_code_and_exit_code_of_every_refusal_are_as_documented() -> None:
     text = (ROOT / "docs" / "questions.md").read_text()
     rows = re.findall(r"^\| `([\w-]+)`[^|]*\| `(\w+)` \| (\d) \|", text, re.MULTILINE)
-    assert len(rows) >= len(errors.AnswerRefusedError.__subclasses__())
+    assert len(rows) >= len(REFUSALS)
     for code, name, status in rows:
         error = getattr(errors, name)
         assert status == str(error.exit_code), name

@@ -164,6 +164,18 @@ def world(database_url: str, redis_url: str) -> Iterator[World]:
 
 
 @pytest.fixture
+def cohort(world: World) -> World:
+    """Three patients with diabetes, two of them male, in a published generation; polled once."""
+    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
+        world.demo.update(patient(logical_id, gender, name=[{"given": ["X", "Y"]}]))
+        world.demo.update(condition(f"dm-{logical_id}", logical_id))
+    world.demo.update(height("h1", "a", 181))
+    world.refresh()
+    world.poll()
+    return world
+
+
+@pytest.fixture
 def make_world(new_database: Callable[..., str], redis_url: str) -> Iterator[Callable[..., World]]:
     """Worlds with settings of their own."""
     made: list[World] = []

@@ -1,0 +1,128 @@
+"""`parity`: what is served against its recompute, and the same after a `refresh`."""
+
+import logging
+from collections.abc import Sequence
+from typing import Literal
+
+import click
+
+from lambda_pipeline.cli.deployed import opened
+from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.errors import AnswerRefusedError, ParityMismatchError
+from lambda_pipeline.serving.parity import DEFAULT_SAMPLE, SERVED_MODES, Parity, ServedMode, check_parity
+from lambda_pipeline.serving.tables import render
+from lambda_pipeline.settings import load_settings
+
+logger = logging.getLogger(__name__)
+
+BOTH: Literal["both"] = "both"
+
+
+@click.command()
+@click.option(
+    "--mode",
+    type=click.Choice((*SERVED_MODES, BOTH)),
+    default=BOTH,
+    show_default=True,
+    help="live: batch and speed merged; batch: the generation alone; both: one after the other.",
+)
+@click.option("--all", "everything", is_flag=True, help="Compare every resource rather than a sample.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Resources per view and side (HAPI, batch, overlay); LAMBDA_PIPELINE_PARITY_SAMPLE by default.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**63 - 1),
+    metavar="S",
+    help="Chooses the sample: that of an earlier check chooses the same one again.",
+)
+def parity(*, mode: ServedMode | Literal["both"], everything: bool, sample: int | None, seed: int | None) -> None:
+    """Compare what is served with a recompute from HAPI's tables, resource by resource.
+
+    Resources that changed after the moment that is served are left out. Those that differ are named, and end the
+    command with exit code 1; a comparison that cannot be made ends it with 4.
+    """
+    if everything and sample is not None:
+        raise click.UsageError("--all and --sample exclude each other")
+    size = None if everything else sample or load_settings().parity_sample or DEFAULT_SAMPLE
+    found: list[Parity] = []
+    refusal: AnswerRefusedError | None = None
+    with opened() as deployment:
+        for served in SERVED_MODES if mode == BOTH else (mode,):
+            try:
+                found.append(check_parity(deployment.serving, served, sample=size, seed=seed))
+            except AnswerRefusedError as error:
+                refusal = error
+                break
+    _tell(found)
+    if count := sum(len(each.mismatches) for each in found):
+        raise ParityMismatchError(f"{count:,} resources are not served as they would be recomputed")
+    if refusal:
+        raise refusal
+
+
+def _tell(found: Sequence[Parity]) -> None:
+    if found:
+        click.echo(_table(found))
+    for each in found:
+        as_of = each.valid_as_of.isoformat(timespec="milliseconds")
+        click.echo(f"{each.mode}: valid as of {as_of}, from {' and '.join(each.sources)}, seed {each.seed}", err=True)
+        for note in each.notes:
+            click.echo(f"note: {note}", err=True)
+        for key in each.undecided:
+            click.echo(f"undecided: {key} differs in {each.mode}, and may have changed since without a trace", err=True)
+        for mismatch in each.mismatches:
+            click.echo(f"{each.mode}: {mismatch}")
+
+
+def check_refreshed(deployment: Deployment) -> None:
+    """What `refresh` does at last: the sampled check of both layers, one line each.
+
+    A live check that is refused is only told: a refresh has done its part where Redis is down or not yet filled.
+
+    Raises:
+        ParityMismatchError: resources differ; the generation stays published.
+        LambdaPipelineError: the batch rows cannot be compared.
+    """
+    sample = deployment.settings.parity_sample
+    if not sample:
+        return
+    differing: list[Parity] = []
+    for mode in SERVED_MODES:
+        try:
+            found = check_parity(deployment.serving, mode, sample=sample)
+        except AnswerRefusedError as error:
+            if mode == "batch":
+                raise
+            logger.warning("parity of %s was not checked: %s", mode, error)
+            continue
+        logger.info("%s", found)
+        differing += [found] if found.mismatches else []
+    if differing:
+        raise ParityMismatchError(
+            "; ".join(map(str, differing)),
+            hint="the generation is published; lambda-pipeline refresh --full builds anew",
+        )
+
+
+def _table(found: Sequence[Parity]) -> str:
+    return render(
+        ["mode", "view", "checked", "changed since", "undecided", "mismatches"],
+        [
+            [
+                each.mode,
+                name,
+                f"{view.checked:,}",
+                f"{view.changed:,}",
+                f"{len(view.undecided):,}",
+                f"{len(view.mismatches):,}",
+            ]
+            for each in found
+            for name, view in sorted(each.views.items())
+        ],
+        right={2, 3, 4, 5},
+        cell_width=63,
+    )

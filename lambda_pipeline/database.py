@@ -101,7 +101,7 @@ class Database:
 def repeatable_read(connection: Connection, *, read_only: bool = True) -> Iterator[None]:
     """One `REPEATABLE READ` transaction: everything read inside it is one moment.
 
-    The first statement inside takes the snapshot, so nothing may wait for a lock in front of it.
+    The first statement that reads takes the snapshot; `LOCK TABLE` and `SET LOCAL` in front of it do not.
     """
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = read_only

@@ -65,6 +65,12 @@ class SourceError(LambdaPipelineError):
     exit_code = 2
 
 
+class SourceBusyError(SourceError):
+    """A table of HAPI's is locked since its shape is being changed, or somebody waits to change it."""
+
+    code = "source-busy"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with one file.

@@ -13,7 +13,8 @@ from lambda_pipeline.errors import AnswerRefusedError, RedisUnavailableError
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.layers import batch_layers, live_layers
 from lambda_pipeline.speed.entry import rows_key
-from lambda_pipeline.speed.overlay import Inspection, OverlayState
+from lambda_pipeline.speed.overlay import Inspection
+from lambda_pipeline.speed.state import OverlayState
 
 OLDEST_FRONTIER_S = 60.0
 """Where no freshness target is set, a frontier older than this, or than so many polls, means that nobody polls."""

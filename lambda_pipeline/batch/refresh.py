@@ -22,15 +22,14 @@ from lambda_pipeline.batch.keys import ChangedResource, compare_keys, repairs_by
 from lambda_pipeline.database import Connection, Database, reason
 from lambda_pipeline.errors import RefreshError, RefreshInProgressError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import Mark, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.source import Mark, by_key, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.source.durable import commit_durably
 from lambda_pipeline.views.view import RESERVED_NAMES, View
 
 logger = logging.getLogger(__name__)
 
 REFRESH_LOCK = 7_046_029_254_386_353_132
 """Advisory lock that a refresh holds from before its snapshot until after its publication."""
-
-_XMIN_HORIZON = 2**31
 
 
 def refresh(database: Database, views: Sequence[View], settings: Settings, *, full: bool = False) -> Generation:
@@ -50,6 +49,7 @@ def refresh(database: Database, views: Sequence[View], settings: Settings, *, fu
         RefreshError: a view could not be made; nothing was published and the last generation is what it was.
         HapiUnavailableError: the database cannot be reached.
         SourceError: HAPI's tables are missing or cannot be read.
+        SourceBusyError: their shape is being changed.
     """
     clashes = [view.name for view in views if view.name.lower() in RESERVED_NAMES]
     if clashes:
@@ -86,19 +86,15 @@ def _try_lock(connection: Connection) -> bool:
 
 
 def _publish(connection: Connection, views: Sequence[View], settings: Settings, *, full: bool) -> Generation:
-    with marked_snapshot(connection, read_only=False) as mark:
+    with marked_snapshot(connection, read_only=False, hapi_schema=settings.hapi_schema) as mark:
+        commit_durably(connection)
         connection.execute("SET LOCAL jit = off")
         connection.execute("SET LOCAL work_mem = '64MB'")
         last = published(connection)
         tables = open_tables(connection, settings.hapi_schema, settings.source_timezone, {v.resource for v in views})
         filler = Filler(connection, tables, settings.build_chunk_rows)
-        usable = None if full or (last and _says_nothing(last, mark)) else last
+        usable = None if full or (last and not last.mark.reaches(mark)) else last
         return _Refresh(connection, filler, mark, usable, last.number + 1 if last else 1).publish(views)
-
-
-def _says_nothing(last: Generation, mark: Mark) -> bool:
-    """Whether the last generation's mark tells nothing here: another cluster, or too long ago for `xmin`."""
-    return last.mark.cluster != mark.cluster or mark.xmax - last.mark.xmin > _XMIN_HORIZON
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +137,15 @@ class _Refresh:
         if self.last is None or not types:
             return {}, {}
         tables = self.filler.tables
-        by_key = {resource.key: resource for resource in compare_keys(self.connection, tables, types)}
+        changed = {resource.key: resource for resource in compare_keys(self.connection, tables, types)}
         unseen = changes_since(self.connection, tables, types, self.last.mark)
         seen = {change.key for change in unseen}
-        repairs = repairs_by_type(resource for key, resource in by_key.items() if key not in seen)
-        for change in unseen:
-            if not change.deleted or change.key not in by_key:
-                by_key[change.key] = ChangedResource(change.key, None if change.deleted else change.res_id)
+        repairs = repairs_by_type(resource for key, resource in changed.items() if key not in seen)
+        for change in by_key(self.connection, tables, unseen):
+            changed[change.key] = ChangedResource(change.key, None if change.deleted else change.res_id)
         by_type: dict[str, list[ChangedResource]] = {resource_type: [] for resource_type in types}
-        for key in sorted(by_key):
-            by_type[key.type].append(by_key[key])
+        for key in sorted(changed):
+            by_type[key.type].append(changed[key])
         return by_type, repairs
 
     def _resources(self, types: set[str]) -> dict[str, int]:

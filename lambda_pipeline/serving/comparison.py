@@ -18,7 +18,7 @@ from lambda_pipeline.source import HapiTables, Mark, ResourceKey, changes_since,
 from lambda_pipeline.speed.capture import capture_rows
 from lambda_pipeline.speed.entry import in_pages, member, text_rows
 from lambda_pipeline.speed.overlay import Overlay
-from lambda_pipeline.speed.window import GONE, newest_by_key
+from lambda_pipeline.speed.window import GONE
 
 Rows = Counter[tuple[str | None, ...]]
 """The rows of one resource as a multiset of PostgreSQL's texts of their values."""
@@ -109,7 +109,7 @@ class Look:
     def compare(self, layer: Layer, keys: Sequence[ResourceKey]) -> Comparison:
         """Compare these resources, wherever they are or are not."""
         connection, tables, view = self.layers.connection, self.tables, layer.view
-        states = {change.key: change for change in newest_by_key(current_state(connection, tables, keys))}
+        states = {change.key: change for change in current_state(connection, tables, keys)}
         ids = [change.res_id for change in states.values()]
         since = changes_since(connection, tables, {view.resource}, self.since, res_ids=ids)
         newer = {change.key for change in since}

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg import sql
 
@@ -31,6 +32,7 @@ from lambda_pipeline.source import Mark, ResourceKey, Unreadable, marked_snapsho
 from lambda_pipeline.speed.capture import capture_entries
 from lambda_pipeline.speed.entry import LIVE_WINDOW_SEQ, rows_key
 from lambda_pipeline.speed.overlay import Overlay, Reading
+from lambda_pipeline.speed.state import OverlayState
 from lambda_pipeline.speed.window import since_generation
 from lambda_pipeline.views.view import View
 
@@ -71,42 +73,64 @@ def live_layers(
     names: Collection[str],
     *,
     freshness_target_s: float | None,
+    hold_source: bool = False,
 ) -> Iterator[Layers]:
     """Batch and speed together, at the later of their snapshots.
 
     Where the overlay has a gap, or the frontier is older than the freshness target, the missing window is read from
     HAPI's tables in the same snapshot, if the settings allow it.
 
+    Args:
+        database: HAPI's database.
+        overlay: None when the speed layer is off.
+        settings: HAPI's schema and zone, budgets, and whether the source may be read.
+        names: the views asked.
+        freshness_target_s: how old the frontier may be; None for any age.
+        hold_source: whether the caller reads HAPI's tables in the same snapshot, whatever the overlay has.
+
     Raises:
         NoGenerationError, ViewNotPublishedError: there is nothing to merge with.
         CoverageGapError, StaleAnswerError: the answer cannot be shown to be right, or is too old, and the source may
             not be read.
+        SourceBusyError: the shape of HAPI's tables is being changed, and they are to be read.
     """
+    # An answer from the overlay does not touch HAPI's tables, so it does not wait for whoever is changing them either.
+    hapi_schema = settings.hapi_schema if hold_source else None
     for _ in range(_ATTEMPTS):
         with database.connect() as connection:
             known = published(connection)
             wanted = {name: _published_view(known, name) for name in names}
         reading, trouble = _read_overlay(overlay, list(wanted.values()))
-        with database.connect() as connection, marked_snapshot(connection) as mark:
+        with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema) as mark:
             generation = _required(published(connection))
             if {name: _published_view(generation, name).digest for name in names} != {
                 name: view.digest for name, view in wanted.items()
             }:
                 continue
             read = _Read(connection, settings, generation, mark, wanted)
-            yield read.live(reading, trouble, freshness_target_s)
+            lacking = read.lacking(reading, trouble, freshness_target_s)
+            if lacking and hapi_schema is None:
+                hapi_schema = settings.hapi_schema
+                continue
+            yield read.window(lacking) if lacking or reading is None else read.merged(reading)
             return
     raise AnswerRefusedError("the view definitions changed again and again while reading", hint="ask again")
 
 
 @contextmanager
-def batch_layers(database: Database, names: Collection[str]) -> Iterator[Layers]:
+def batch_layers(database: Database, names: Collection[str], *, hapi_schema: str | None = None) -> Iterator[Layers]:
     """The published generation alone.
+
+    Args:
+        database: HAPI's database.
+        names: the views asked.
+        hapi_schema: schema of HAPI's tables, if the caller reads them in the same snapshot.
 
     Raises:
         NoGenerationError, ViewNotPublishedError: it does not hold what was asked.
+        SourceBusyError: the shape of HAPI's tables is being changed, and they are to be read.
     """
-    with database.connect() as connection, marked_snapshot(connection):
+    with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema):
         generation = _required(published(connection))
         layers = {name: Layer(_published_view(generation, name), generation.views[name].table) for name in names}
         quarantined = tuple(found for _, found in _batch_quarantine(connection, names))
@@ -125,7 +149,8 @@ def source_layers(
         views: definitions for what is not published.
         names: the views asked.
     """
-    with database.connect() as connection, marked_snapshot(connection, read_only=False) as mark:
+    snapshot = partial(marked_snapshot, read_only=False, hapi_schema=settings.hapi_schema)
+    with database.connect() as connection, snapshot(connection) as mark:
         connection.execute("SET LOCAL jit = off")
         generation = published(connection)
         wanted = {
@@ -158,20 +183,33 @@ class _Read:
     mark: Mark
     views: Mapping[str, View]
 
-    def live(self, reading: Reading | None, trouble: str, freshness_target_s: float | None) -> Layers:
+    def lacking(self, reading: Reading | None, trouble: str, freshness_target_s: float | None) -> str:
+        """Why the changes since the generation are to be read from HAPI's tables; empty when the overlay has them.
+
+        Raises:
+            CoverageGapError, StaleAnswerError: they are, but may not.
+        """
         gap = trouble or self._gap(reading)
         if gap or reading is None or reading.state is None:
             self._may_read_source(CoverageGapError(f"the overlay has a gap: {gap}", hint=_WAYS_OUT))
-            return self._window(f"{gap}: the changes since the published generation were read from HAPI's tables")
-        frontier = reading.state.mark.later(self.generation.mark)
-        age_s = (self.mark.taken_at - frontier.taken_at).total_seconds()
+            return f"{gap}: the changes since the published generation were read from HAPI's tables"
+        age_s = (self.mark.taken_at - self._frontier(reading.state).taken_at).total_seconds()
         if freshness_target_s is not None and age_s > freshness_target_s:
             self._may_read_source(StaleAnswerError(f"the frontier is {age_s:.0f} s old", hint=_WAYS_OUT))
-            return self._window(f"the overlay was {age_s:.0f} s old: the changes were read from HAPI's tables")
-        all_covered = reading.state.mark.covered_by(self.generation.mark)
-        covered = reading.state.seq if all_covered else reading.covered_seq(self.generation.mark)
+            return f"the overlay was {age_s:.0f} s old: the changes were read from HAPI's tables"
+        return ""
+
+    def merged(self, reading: Reading) -> Layers:
+        """Generation and overlay, of which nothing is lacking."""
+        state = reading.state
+        assert state is not None
+        all_covered = state.mark.covered_by(self.generation.mark)
+        covered = state.seq if all_covered else reading.covered_seq(self.generation.mark)
         rows = {name: _uncovered(entries, covered) for name, entries in reading.rows.items()}
-        return self._layers(rows, frontier, "overlay", self._clock_note(reading))
+        return self._layers(rows, self._frontier(state), "overlay", self._clock_note(state))
+
+    def _frontier(self, state: OverlayState) -> Mark:
+        return state.mark.later(self.generation.mark)
 
     def _gap(self, reading: Reading | None) -> str:
         """Why the overlay cannot be shown to hold everything since the generation; empty when it can."""
@@ -179,34 +217,44 @@ class _Read:
             return reading.lost if reading else "the speed layer is off"
         if reading.lost:
             return reading.lost
-        if (
-            reading.state.mark.cluster != self.generation.mark.cluster
-            or self.mark.cluster != reading.state.mark.cluster
-        ):
+        state = reading.state
+        if state.mark.cluster != self.generation.mark.cluster or self.mark.cluster != state.mark.cluster:
             return "the overlay is of another database"
-        if not reading.state.mark.covered_by(self.mark):
+        if not state.mark.covered_by(self.mark):
             return "the overlay is ahead of this database"
-        if not reading.state.complete_since.covered_by(self.generation.mark):
+        return self._unfit(state)
+
+    def _unfit(self, state: OverlayState) -> str:
+        """Why the overlay, as it is, does not go with this generation; empty when it does."""
+        if not state.complete_since.covered_by(self.generation.mark):
             return "the overlay begins after the published generation"
+        if state.compared_with != self.generation.number and not state.mark.covered_by(self.generation.mark):
+            return f"no poll has compared the overlay with generation {self.generation.number} yet"
         return ""
 
-    def _clock_note(self, reading: Reading) -> tuple[str, ...]:
-        state = reading.state
-        if state is None or state.mark == state.exact_mark:
+    def _clock_note(self, state: OverlayState) -> tuple[str, ...]:
+        if state.mark == state.exact_mark or state.mark.covered_by(self.generation.mark):
             return ()
         since = state.exact_mark.taken_at.isoformat(timespec="seconds")
         overlap = self.settings.poll_overlap_s
-        return (
-            f"assumes that HAPI's stamps were at most {overlap:g} s off since {since}, when that was last verified",
+        note = (
+            f"assumes that since {since}, when it was last verified, HAPI's stamps were at most {overlap:g} s off, and"
+            " that nothing was expunged, retagged or rewritten in place"
         )
+        return (note,)
 
     def _may_read_source(self, refusal: AnswerRefusedError) -> None:
         if not self.settings.read_source_on_gap:
             raise refusal
         if self.generation.mark.cluster != self.mark.cluster:
             raise CoverageGapError("the published generation is of another database", hint="run a refresh")
+        if not self.generation.mark.reaches(self.mark):
+            raise CoverageGapError(
+                "the published generation is too many transactions old to tell what changed since",
+                hint="run a refresh, which will be a full one",
+            )
 
-    def _window(self, note: str) -> Layers:
+    def window(self, note: str) -> Layers:
         """Everything since the generation from HAPI's tables, in this snapshot, in place of the overlay."""
         types = {view.resource for view in self.views.values()}
         tables = open_tables(self.connection, self.settings.hapi_schema, self.settings.source_timezone, types)

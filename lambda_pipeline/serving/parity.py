@@ -185,9 +185,9 @@ def check_parity(
 
 def _opened(serving: Serving, mode: ServedMode, names: Sequence[str]) -> AbstractContextManager[Layers]:
     if mode == "batch":
-        return batch_layers(serving.database, names)
+        return batch_layers(serving.database, names, hapi_schema=serving.settings.hapi_schema)
     overlay = serving.overlay if serving.settings.speed_layer else None
-    return live_layers(serving.database, overlay, serving.settings, names, freshness_target_s=None)
+    return live_layers(serving.database, overlay, serving.settings, names, freshness_target_s=None, hold_source=True)
 
 
 def _look_again(

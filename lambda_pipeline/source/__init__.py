@@ -1,6 +1,6 @@
 """HAPI's tables as one relation of resources, and what changed in them since a mark."""
 
-from lambda_pipeline.source.changes import Change, changes_since, current_state
+from lambda_pipeline.source.changes import Change, by_key, changes_since, current_state
 from lambda_pipeline.source.flatten import Flattened, flatten
 from lambda_pipeline.source.mark import Mark, marked_snapshot
 from lambda_pipeline.source.resources import (
@@ -25,6 +25,7 @@ __all__ = [
     "ResourceKey",
     "Scope",
     "Unreadable",
+    "by_key",
     "changes_since",
     "current_state",
     "flatten",

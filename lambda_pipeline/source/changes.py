@@ -7,7 +7,7 @@ whoever uses it must scan without it now and then.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from lambda_pipeline.source.resources import HapiTables, ResourceKey
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The current state of a resource that a mark may not have seen.
+    """The current state of a row of HAPI's, or of a resource (`by_key`, `current_state`).
 
     Attributes:
         res_id: HAPI's primary key.
@@ -49,7 +49,7 @@ def changes_since(
     version_rows: bool = True,
     res_ids: Sequence[int] | None = None,
 ) -> list[Change]:
-    """Resources of these types that may have changed since the mark, oldest `res_id` first.
+    """Rows of these types that may have changed since the mark, oldest `res_id` first.
 
     Args:
         connection: in a snapshot no earlier than `since`.
@@ -84,7 +84,11 @@ def changes_since(
 
 
 def current_state(connection: Connection, tables: HapiTables, keys: Collection[ResourceKey]) -> list[Change]:
-    """The current state of these resources, whenever they changed; expunged ones are missing."""
+    """The current state of these resources, one change a key, whenever they changed; expunged ones are missing.
+
+    A database that was upgraded without HAPI's migrator may hold several rows of one logical id. The living one is the
+    resource. Of several living ones none can be told to be it (`HapiTables.duplicates`); one stands for all.
+    """
     condition = sql.SQL(
         "(r.res_type, {partition}, {id}) IN (SELECT * FROM unnest(%(key_types)s::text[], %(partitions)s::integer[],"
         " %(ids)s::text[]))"
@@ -95,7 +99,25 @@ def current_state(connection: Connection, tables: HapiTables, keys: Collection[R
         "partitions": [key.partition for key in ordered],
         "ids": [key.id for key in ordered],
     }
-    return _changes(connection, tables, condition, parameters)
+    rows: dict[ResourceKey, list[Change]] = {}
+    for row in _changes(connection, tables, condition, parameters):
+        rows.setdefault(row.key, []).append(row)
+    return [_of_one_key(of_key) for of_key in rows.values()]
+
+
+def by_key(connection: Connection, tables: HapiTables, candidates: Sequence[Change]) -> list[Change]:
+    """The current state of the resources that these rows belong to, one change a key.
+
+    Where several rows may have one logical id, the others have a say in it as well, whether they changed or not.
+    """
+    if not tables.schema.unfilled_fhir_id or not candidates:
+        return list(candidates)
+    return current_state(connection, tables, {candidate.key for candidate in candidates})
+
+
+def _of_one_key(rows: Sequence[Change]) -> Change:
+    living = [row for row in rows if not row.deleted]
+    return replace((living or rows)[0], fingerprint="|".join(row.fingerprint for row in rows))
 
 
 def _changes(
@@ -129,7 +151,8 @@ _CHANGES = """
 SELECT r.res_id, {partition}, r.res_type::text, {id}, r.res_ver, r.res_updated AT TIME ZONE %(zone)s,
        r.res_deleted_at IS NOT NULL,
        concat_ws('.', r.xmin::text,
-           (SELECT v.xmin::text FROM {versions} v WHERE v.res_id = r.res_id AND v.res_ver = r.res_ver),
+           (SELECT v.res_ver || ':' || v.xmin FROM {versions} v
+             WHERE v.res_id = r.res_id AND v.res_ver <= r.res_ver ORDER BY v.res_ver DESC LIMIT 1),
            (SELECT md5(string_agg(t.tag_id::text, ',' ORDER BY t.tag_id)) FROM {tags} t WHERE t.res_id = r.res_id))
   FROM {resources} r
   {forced_ids}

@@ -12,6 +12,12 @@ from typing import Self
 
 from lambda_pipeline.database import Connection, repeatable_read
 from lambda_pipeline.errors import SourceError
+from lambda_pipeline.source.hold import hold, readable_tables
+
+HORIZON = 2_000_000_000
+"""Transactions after which the `xmin` of a row tells nothing about a mark.
+
+It is compared modulo 2^32 as a signed number; this is below 2^31 by more than can be open at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +65,48 @@ class Mark:
             and all(transaction in self.running for transaction in other.running if transaction < self.xmax)
         )
 
+    def reaches(self, now: "Mark") -> bool:
+        """Whether rows can still be asked, in the snapshot `now`, if this one had seen them: see `HORIZON`."""
+        return self.cluster == now.cluster and now.xmax - self.xmin <= HORIZON
+
     def later(self, other: "Mark") -> "Mark":
         """Whichever of the two sees more."""
         return other if self.covered_by(other) else self
 
 
 @contextmanager
-def marked_snapshot(connection: Connection, *, read_only: bool = True) -> Iterator[Mark]:
+def marked_snapshot(
+    connection: Connection, *, read_only: bool = True, hapi_schema: str | None = None
+) -> Iterator[Mark]:
     """A `REPEATABLE READ` transaction and the mark of its snapshot.
+
+    Args:
+        connection: not in a transaction.
+        read_only: whether nothing may be written in it.
+        hapi_schema: schema of HAPI's tables, if the snapshot is to read them: they are held from before it is taken.
 
     Raises:
         SourceError: the server is a standby, whose snapshots cannot be ordered this way.
+        SourceBusyError: the shape of HAPI's tables is being changed.
     """
+    held = readable_tables(connection, hapi_schema) if hapi_schema is not None else []
     clock = connection.execute("SELECT clock_timestamp()").fetchone()
     assert clock is not None
     with repeatable_read(connection, read_only=read_only):
+        hold(connection, held)
         row = connection.execute(_MARK).fetchone()
         assert row is not None
-        snapshot, system, timeline, database, standby = row
-        if standby:
+        snapshot, system, wal_file, database = row
+        if wal_file is None:
             raise SourceError("HAPI's database is a standby", hint="point HAPI_DB_URL at the primary")
-        yield Mark.of(f"{system}/{timeline}/{database}", snapshot, clock[0])
+        yield Mark.of(f"{system}/{int(wal_file[:8], 16)}/{database}", snapshot, clock[0])
 
 
+# The name of a WAL file begins with the timeline that is written to. pg_control_checkpoint() shows the one before a
+# promotion until the first checkpoint after it.
 _MARK = """
 SELECT pg_current_snapshot()::text,
        (SELECT system_identifier FROM pg_control_system()),
-       (SELECT timeline_id FROM pg_control_checkpoint()),
-       (SELECT oid FROM pg_database WHERE datname = current_database()),
-       pg_is_in_recovery()
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_insert_lsn()) END,
+       (SELECT oid FROM pg_database WHERE datname = current_database())
 """

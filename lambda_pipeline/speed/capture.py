@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
 import psycopg
 from psycopg import sql
@@ -27,21 +26,25 @@ from lambda_pipeline.source import (
     ResourceKey,
     Scope,
     Unreadable,
+    by_key,
     changes_since,
     flatten,
     marked_snapshot,
     open_tables,
 )
+from lambda_pipeline.source.durable import log_position, make_durable
 from lambda_pipeline.source.inventory import Digest, take_digest
-from lambda_pipeline.speed.entry import Entry, in_pages, rows_as_text, rows_key
-from lambda_pipeline.speed.overlay import Inspection, Overlay, OverlayState
-from lambda_pipeline.speed.window import newest_by_key, since_generation, without_trace
+from lambda_pipeline.speed.basis import ALL_COVERED, Basis, find_basis, stamp_bound, wanted
+from lambda_pipeline.speed.entry import Entry, in_pages, rows_as_text
+from lambda_pipeline.speed.overlay import Inspection, Overlay
+from lambda_pipeline.speed.stamps import StampFloor, next_transaction, with_floor
+from lambda_pipeline.speed.state import OverlayState
+from lambda_pipeline.speed.window import since_generation, without_trace
 from lambda_pipeline.views.view import View
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
-_ALL_COVERED = "the published generation covers all of it"
 _VERSION_SCAN_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -81,18 +84,6 @@ class Poll:
         return sum(self.captured.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Basis:
-    """What a poll builds upon: everything `since` saw is known, and `rebuild` says why the overlay cannot be kept."""
-
-    state: OverlayState | None
-    since: Mark
-    complete_since: Mark
-    rebuild: str
-    exact: bool
-    since_stamp: datetime | None
-
-
 class Capture:
     """The poller.
 
@@ -117,6 +108,7 @@ class Capture:
 
         Raises:
             CaptureError: the poll failed; the overlay and its mark are what they were.
+        SourceBusyError: the shape of HAPI's tables is being changed; the same holds.
             HapiUnavailableError, RedisUnavailableError: a server cannot be reached; the same holds.
         """
         began = time.monotonic()
@@ -132,20 +124,25 @@ class Capture:
     def _attempt(self, asked: str) -> Poll | None:
         """One poll, or None when somebody else changed the overlay meanwhile."""
         inspection = self.overlay.inspect()
-        with self.database.connect() as connection, marked_snapshot(connection) as mark:
-            generation = published(connection)
-            if generation is None:
-                return Poll({}, waiting="no generation is published yet: run a refresh first")
-            if generation.mark.cluster != mark.cluster:
-                return Poll({}, waiting="the published generation is of another cluster: run a refresh first")
-            views = self._wanted(generation)
-            basis = self._basis(connection, inspection, generation, mark, views, asked)
-            tables = open_tables(connection, self.settings.hapi_schema, self.settings.source_timezone, types_of(views))
-            changes, digest = self._new(connection, tables, views, basis, generation, mark)
-            if self._over_budget(basis, changes):
-                return Poll({}, mark=mark, over_budget=True, entries=basis.state.entry_count if basis.state else 0)
-            entries = capture_entries(connection, tables, views, changes, self.settings.poll_page_rows)
-        state = self._next(basis, inspection, generation, mark, views, entries, digest)
+        with self.database.connect() as connection:
+            with marked_snapshot(connection, hapi_schema=self.settings.hapi_schema) as mark:
+                position = log_position(connection)
+                generation = published(connection)
+                waiting = _waiting(generation, mark)
+                if generation is None or waiting:
+                    return Poll({}, waiting=waiting)
+                views = wanted(generation, self.views)
+                basis = find_basis(connection, self.settings, inspection, generation, mark, views, asked)
+                tables = open_tables(
+                    connection, self.settings.hapi_schema, self.settings.source_timezone, types_of(views)
+                )
+                changes, digest = self._new(connection, tables, views, basis, generation, mark)
+                if self._over_budget(basis, changes):
+                    return Poll({}, mark=mark, over_budget=True, entries=basis.state.entry_count if basis.state else 0)
+                entries = capture_entries(connection, tables, views, changes, self.settings.poll_page_rows)
+                next_number = next_transaction(connection, mark)
+            make_durable(connection, position)
+        state = self._next(basis, inspection, generation, mark, next_number, views, entries, digest)
         if not self.overlay.publish(state, inspection, entries, rebuild=bool(basis.rebuild)):
             return None
         pruned = 0
@@ -153,61 +150,12 @@ class Capture:
             pruned = self.overlay.prune(generation.number, generation.mark)
         return self._report(basis, inspection, mark, entries, pruned)
 
-    def _wanted(self, generation: Generation) -> dict[str, View]:
-        """Definitions to capture rows for: the published ones, and ours, which the next generation will publish."""
-        views = [*(known.view for known in generation.views.values()), *self.views]
-        return {rows_key(view): view for view in views}
-
-    def _basis(
-        self,
-        connection: Connection,
-        inspection: Inspection,
-        generation: Generation,
-        mark: Mark,
-        views: Mapping[str, View],
-        asked: str,
-    ) -> _Basis:
-        state = inspection.state
-        why = asked or inspection.lost
-        if state is None or why:
-            return _Basis(None, generation.mark, generation.mark, why, exact=True, since_stamp=None)
-        if {name: view.resource for name, view in views.items()} != state.views:
-            why = "the views changed"
-        elif state.mark.cluster != mark.cluster or not state.mark.covered_by(mark):
-            why = "the overlay is of another database, or ahead of this one"
-        elif not state.complete_since.covered_by(generation.mark):
-            why = "the overlay begins after the published generation"
-        elif state.mark.covered_by(generation.mark):
-            why = _ALL_COVERED
-        if why:
-            return _Basis(None, generation.mark, generation.mark, why, exact=True, since_stamp=None)
-        exact = self._exact(connection, state, mark)
-        bound = min(state.watermark, state.running_since) - timedelta(seconds=self.settings.poll_overlap_s)
-        return _Basis(
-            state,
-            state.exact_mark if exact else state.mark,
-            state.complete_since,
-            "",
-            exact=exact,
-            since_stamp=None if exact else bound,
-        )
-
-    def _exact(self, connection: Connection, state: OverlayState, mark: Mark) -> bool:
-        """Whether this poll looks at every row's `xmin`, or only at rows with a recent stamp."""
-        if (mark.taken_at - state.exact_mark.taken_at).total_seconds() >= self.settings.sweep_interval_s:
-            return True
-        row = connection.execute(
-            _ESTIMATED_ROWS,
-            {"table": sql.Identifier(self.settings.hapi_schema, "hfj_resource").as_string()},
-        ).fetchone()
-        return row is None or row[0] <= self.settings.exact_scan_max_rows
-
     def _new(
         self,
         connection: Connection,
         tables: HapiTables,
         views: Mapping[str, View],
-        basis: _Basis,
+        basis: Basis,
         generation: Generation,
         mark: Mark,
     ) -> tuple[list[Change], Digest]:
@@ -225,16 +173,16 @@ class Capture:
             since_stamp=basis.since_stamp,
             version_rows=basis.exact and _small(connection, tables),
         )
-        changes = self._unseen(newest_by_key(candidates))
+        changes = self._unseen(by_key(connection, tables, candidates))
         first_versions = [change.res_id for change in changes if change.version == 1]
         created = take_digest(connection, tables, types, (), first_versions)
         if not basis.exact:
             return changes, basis.state.digest.with_created(created)
         digest = take_digest(connection, tables, types, tagged)
-        if basis.state.digest.lacks_after(created, digest):
+        if basis.compare or basis.state.digest.lacks_after(created, digest):
             held = self.overlay.held(basis.state.types)
             known = {change.key for change in changes}
-            untraced = without_trace(connection, tables, generation, mark, held)
+            untraced = without_trace(connection, tables, generation, mark, held, relabel=basis.compare)
             changes += [change for change in untraced if change.key not in known]
         return changes, digest
 
@@ -252,24 +200,27 @@ class Capture:
             if held != change.fingerprint
         ]
 
-    def _over_budget(self, basis: _Basis, changes: Sequence[Change]) -> bool:
+    def _over_budget(self, basis: Basis, changes: Sequence[Change]) -> bool:
         held = basis.state.entry_count if basis.state else 0
         return bool(changes) and held + len(changes) > self.settings.overlay_max_entries
 
     def _next(
         self,
-        basis: _Basis,
+        basis: Basis,
         inspection: Inspection,
         generation: Generation,
         mark: Mark,
+        next_number: int,
         views: Mapping[str, View],
         entries: Sequence[Entry],
         digest: Digest,
     ) -> OverlayState:
-        before = basis.state
+        before, found = basis.state, inspection.state
         stamps = [entry.change.last_updated for entry in entries]
         newest = min(max(stamps), mark.taken_at) if stamps else (before.watermark if before else mark.taken_at)
-        same_oldest = before is not None and before.mark.xmin == mark.xmin
+        watermark = max(newest, before.watermark) if before else newest
+        # What is known of transaction numbers outlives the entries.
+        floors = found.stamp_floors if found and found.mark.covered_by(mark) else ()
         return OverlayState(
             epoch=before.epoch if before else f"{mark.taken_at.timestamp():.6f}",
             # Never a number from before a loss: a poller that slept through it must not find its own again.
@@ -278,8 +229,9 @@ class Capture:
             mark=mark,
             complete_since=basis.complete_since,
             exact_mark=mark if basis.exact else before.exact_mark if before else mark,
-            running_since=before.running_since if before is not None and same_oldest else mark.taken_at,
-            watermark=max(newest, before.watermark) if before else newest,
+            watermark=watermark,
+            stamp_floors=with_floor(floors, StampFloor(next_number, min(watermark, mark.taken_at)), mark),
+            compared_with=generation.number,
             digest=digest,
             views={name: view.resource for name, view in views.items()},
             entries={},
@@ -287,13 +239,13 @@ class Capture:
             pruned_for=before.pruned_for if before else generation.number,
         )
 
-    def _report(self, basis: _Basis, inspection: Inspection, mark: Mark, entries: Sequence[Entry], pruned: int) -> Poll:
+    def _report(self, basis: Basis, inspection: Inspection, mark: Mark, entries: Sequence[Entry], pruned: int) -> Poll:
         before = basis.state
         late = 0
         if before and basis.exact:
-            bound = min(before.watermark, before.running_since) - timedelta(seconds=self.settings.poll_overlap_s)
-            late = sum(entry.change.last_updated < bound for entry in entries)
-        if basis.rebuild == _ALL_COVERED:
+            bound = stamp_bound(before, self.settings)
+            late = sum(entry.change.last_updated < bound for entry in entries) if bound else 0
+        if basis.rebuild == ALL_COVERED:
             pruned = inspection.state.entry_count if inspection.state else 0
         elif basis.rebuild:
             logger.info("overlay made anew (%s): %d entries", basis.rebuild, len(entries))
@@ -309,15 +261,20 @@ class Capture:
             entries=state.entry_count if state else 0,
             pruned=pruned,
             mark=mark,
-            rebuilt="" if basis.rebuild == _ALL_COVERED else basis.rebuild,
+            rebuilt="" if basis.rebuild == ALL_COVERED else basis.rebuild,
             over_budget=over_budget,
         )
 
 
-# Without statistics, by the size of a row of HAPI's.
-_ESTIMATED_ROWS = """
-SELECT CASE WHEN reltuples >= 0 THEN reltuples ELSE pg_relation_size(oid) / 150 END
-  FROM pg_class WHERE oid = to_regclass(%(table)s)"""
+def _waiting(generation: Generation | None, mark: Mark) -> str:
+    """Why nothing can be captured before a refresh; empty when it can."""
+    if generation is None:
+        return "no generation is published yet: run a refresh first"
+    if generation.mark.cluster != mark.cluster:
+        return "the published generation is of another cluster: run a refresh first"
+    if not generation.mark.reaches(mark):
+        return "the published generation is too many transactions old: run a refresh first, which will be a full one"
+    return ""
 
 
 def types_of(views: Mapping[str, View]) -> set[str]:

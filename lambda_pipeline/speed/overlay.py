@@ -21,110 +21,15 @@ from redis.retry import Retry
 from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import Mark, ResourceKey
-from lambda_pipeline.source.inventory import Digest
 from lambda_pipeline.source.resources import NO_PARTITION
 from lambda_pipeline.speed.entry import Entry, key_of, member, rows_key
+from lambda_pipeline.speed.state import OverlayState
 from lambda_pipeline.views.view import View
 
 _SCRIPTS = Path(__file__).parent
 _FIELDS_A_COMMAND = 500
 _STAGE_TTL_S = 600
-
-
-@dataclass(frozen=True, slots=True)
-class OverlayState:
-    """What the overlay says of itself.
-
-    Attributes:
-        epoch: changes with every rebuild.
-        revision: changes with every script that changed anything.
-        seq: of the last poll; entries carry the seq of theirs.
-        mark: snapshot of the last poll: every change it saw is in.
-        complete_since: every change after this snapshot is in.
-        exact_mark: snapshot of the last poll that did not trust HAPI's clock.
-        running_since: when the oldest transaction that `mark` had not seen the end of was first noticed.
-        watermark: newest of HAPI's stamps that was seen.
-        digest: of all rows of HAPI's tables as of `mark`, to notice what goes without a trace.
-        views: `rows_key` -> resource type of every definition it holds rows for.
-        entries: number of entries by resource type.
-        run_id: of the Redis process that was written to.
-        pruned_for: number of the last generation it was pruned for.
-        envelope_bytes: size of the point-read values.
-        polls: number of polls whose marks it keeps.
-    """
-
-    epoch: str
-    revision: int
-    seq: int
-    mark: Mark
-    complete_since: Mark
-    exact_mark: Mark
-    running_since: datetime
-    watermark: datetime
-    digest: Digest
-    views: Mapping[str, str]
-    entries: Mapping[str, int]
-    run_id: str
-    pruned_for: int
-    envelope_bytes: int = 0
-    polls: int = 0
-
-    @property
-    def types(self) -> list[str]:
-        """Resource types it captures."""
-        return sorted(set(self.views.values()))
-
-    @property
-    def entry_count(self) -> int:
-        """Entries of all types."""
-        return sum(self.entries.values())
-
-    def fields(self) -> list[str]:
-        """As field, value, field, value for the scripts; `entries`, `envelope_bytes` and `polls` are kept by them."""
-        pairs = {
-            "epoch": self.epoch,
-            "revision": str(self.revision),
-            "seq": str(self.seq),
-            "mark": str(self.mark),
-            "complete_since": str(self.complete_since),
-            "exact_mark": str(self.exact_mark),
-            "running_since": self.running_since.isoformat(),
-            "watermark": self.watermark.isoformat(),
-            "digest": str(self.digest),
-            "views": json.dumps(dict(self.views)),
-            "run_id": self.run_id,
-            "pruned_for": str(self.pruned_for),
-        }
-        return [text for pair in pairs.items() for text in pair]
-
-    @classmethod
-    def of(cls, fields: Mapping[str, str]) -> "OverlayState":
-        """From the hash in Redis.
-
-        Raises:
-            KeyError, ValueError: it is not one of ours.
-        """
-        return cls(
-            epoch=fields["epoch"],
-            revision=int(fields["revision"]),
-            seq=int(fields["seq"]),
-            mark=Mark.parse(fields["mark"]),
-            complete_since=Mark.parse(fields["complete_since"]),
-            exact_mark=Mark.parse(fields["exact_mark"]),
-            running_since=datetime.fromisoformat(fields["running_since"]),
-            watermark=datetime.fromisoformat(fields["watermark"]),
-            digest=Digest.parse(fields["digest"]),
-            views=json.loads(fields["views"]),
-            entries={
-                name.removeprefix("entries:"): int(count)
-                for name, count in fields.items()
-                if name.startswith("entries:")
-            },
-            run_id=fields["run_id"],
-            pruned_for=int(fields["pruned_for"]),
-            envelope_bytes=int(fields.get("envelope_bytes", 0)),
-            polls=int(fields.get("polls", 0)),
-        )
+_STAGED_LOST = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +192,7 @@ class Overlay:
             RedisUnavailableError: Redis refused or went away; nothing was published.
         """
         stage = f"{self.prefix}stage:{secrets.token_hex(8)}:"
+        staged = _staged(state, entries)
         plan = {
             "rebuild": rebuild,
             "seq": state.seq,
@@ -296,28 +202,20 @@ class Overlay:
             "old_types": sorted({*state.types, *(found.state.types if found.state else ())}),
             "old_views": sorted({*state.views, *(found.state.views if found.state else ())}),
             "staged": sorted({entry.change.key.type for entry in entries}),
+            "counts": {name: len(fields) for name, fields in staged.items()},
         }
         with _redis_errors():
             with self.client.pipeline(transaction=False) as pipeline:
-                self._stage(pipeline, stage, state, entries)
+                _write(pipeline, stage, staged)
                 pipeline.execute()
             arguments = [self.prefix, found.revision, stage, json.dumps(plan), *state.fields()]
-            return bool(self._publish(args=arguments))
-
-    def _stage(self, pipeline: Pipeline, stage: str, state: OverlayState, entries: Sequence[Entry]) -> None:
-        now = datetime.now(UTC)
-        staged: dict[str, dict[str, str]] = {}
-        for entry in entries:
-            kind = entry.change.key.type
-            staged.setdefault(f"seen:{kind}", {})[entry.member] = entry.change.fingerprint
-            staged.setdefault(f"envelopes:{kind}", {})[entry.member] = entry.envelope(now)
-            for name in (name for name, of_type in state.views.items() if of_type == kind):
-                staged.setdefault(f"rows:{name}", {})[entry.member] = entry.packed_rows(name, state.seq)
-        for name, fields in staged.items():
-            items = list(fields.items())
-            for start in range(0, len(items), _FIELDS_A_COMMAND):
-                pipeline.hset(stage + name, mapping=dict(items[start : start + _FIELDS_A_COMMAND]))
-            pipeline.expire(stage + name, _STAGE_TTL_S)
+            outcome = int(self._publish(args=arguments))
+        if outcome == _STAGED_LOST:
+            raise RedisUnavailableError(
+                "Redis lost entries of a poll before they could be published; nothing was",
+                hint="give it memory, and set maxmemory-policy noeviction",
+            )
+        return outcome == 1
 
     def prune(self, generation: int, mark: Mark) -> int:
         """Forget what a published generation covers.
@@ -370,6 +268,27 @@ class Overlay:
     def close(self) -> None:
         """Close pooled connections."""
         self.client.close()
+
+
+def _staged(state: OverlayState, entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
+    """What a poll publishes: hashes by name, each member -> value."""
+    now = datetime.now(UTC)
+    staged: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        kind = entry.change.key.type
+        staged.setdefault(f"seen:{kind}", {})[entry.member] = entry.change.fingerprint
+        staged.setdefault(f"envelopes:{kind}", {})[entry.member] = entry.envelope(now)
+        for name in (name for name, of_type in state.views.items() if of_type == kind):
+            staged.setdefault(f"rows:{name}", {})[entry.member] = entry.packed_rows(name, state.seq)
+    return staged
+
+
+def _write(pipeline: Pipeline, stage: str, staged: Mapping[str, Mapping[str, str]]) -> None:
+    for name, fields in staged.items():
+        items = list(fields.items())
+        for start in range(0, len(items), _FIELDS_A_COMMAND):
+            pipeline.hset(stage + name, mapping=dict(items[start : start + _FIELDS_A_COMMAND]))
+        pipeline.expire(stage + name, _STAGE_TTL_S)
 
 
 def _parse(fields: Mapping[str, str]) -> OverlayState | None:

@@ -1,7 +1,8 @@
 -- Publish one poll: its staged entries, its mark and the counts become visible together, or not at all.
 -- ARGV: 1 prefix, 2 revision the poll started from ('' when there was no state), 3 prefix of the staged keys,
---       4 plan (JSON: rebuild, seq, mark, types {type: ttl}, views {rows key: type}, old_types, old_views, staged), 5.. state fields
--- Returns 1, or 0 when the overlay is no longer what the poll started from.
+--       4 plan (JSON: rebuild, seq, mark, types {type: ttl}, views {rows key: type}, old_types, old_views, staged,
+--       counts {staged key: entries}), 5.. state fields
+-- Returns 1, or 0 when the overlay is no longer what the poll started from, or -1 when staged entries were lost.
 
 local prefix, expected, stage = ARGV[1], ARGV[2], ARGV[3]
 local plan = cjson.decode(ARGV[4])
@@ -25,6 +26,13 @@ if not plan.rebuild then
     if not complete(kind) then
       return 0
     end
+  end
+end
+
+-- Eviction takes whole keys, at the beginning of a command: what is here now stays until the script is done.
+for name, count in pairs(plan.counts) do
+  if redis.call('HLEN', stage .. name) ~= count then
+    return -1
   end
 end
 

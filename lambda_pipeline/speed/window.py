@@ -4,12 +4,12 @@
 all rows says whether something is missing, and then a comparison of keys says what.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.keys import compare_keys
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source import Change, HapiTables, Mark, ResourceKey, changes_since, current_state
+from lambda_pipeline.source import Change, HapiTables, Mark, ResourceKey, by_key, changes_since, current_state
 
 GONE = "gone"
 """Fingerprint of a resource that is not there any more."""
@@ -27,7 +27,7 @@ def since_generation(
         mark: of the snapshot.
         types: resource types.
     """
-    changes = newest_by_key(changes_since(connection, tables, types, generation.mark))
+    changes = by_key(connection, tables, changes_since(connection, tables, types, generation.mark))
     known = {change.key for change in changes}
     # A generation knows the keys of its own types only; resources of others have no rows to be corrected.
     differing = compare_keys(connection, tables, set(types) & generation.types)
@@ -39,7 +39,7 @@ def states(connection: Connection, tables: HapiTables, keys: Collection[Resource
     """The current state of each of these resources; those that are gone count as deleted."""
     if not keys:
         return []
-    found = newest_by_key(current_state(connection, tables, keys))
+    found = current_state(connection, tables, keys)
     missing = sorted(set(keys) - {change.key for change in found})
     return [*found, *(Change(0, key, 0, mark.taken_at, deleted=True, fingerprint=GONE) for key in missing)]
 
@@ -50,6 +50,8 @@ def without_trace(
     generation: Generation,
     mark: Mark,
     held: Mapping[ResourceKey, str],
+    *,
+    relabel: bool,
 ) -> list[Change]:
     """What differs from the overlay, or from the generation where the overlay has nothing, by comparing all keys.
 
@@ -59,17 +61,11 @@ def without_trace(
         generation: the published one.
         mark: of the snapshot.
         held: fingerprints of all overlay entries.
+        relabel: give what differs from the generation even where the overlay holds it as it is: the entry may be from
+            before the generation, which then saw the resource in a state in between that left no trace.
     """
     differing = {resource.key for resource in compare_keys(connection, tables, generation.types)}
     now = states(connection, tables, differing | held.keys(), mark)
-    return [change for change in now if held.get(change.key) != change.fingerprint]
-
-
-def newest_by_key(changes: Sequence[Change]) -> list[Change]:
-    """One change a key: where a database holds a deleted and a living row of one logical id, the living one."""
-    by_key: dict[ResourceKey, Change] = {}
-    for change in changes:
-        known = by_key.get(change.key)
-        if known is None or known.deleted:
-            by_key[change.key] = change
-    return list(by_key.values())
+    return [
+        change for change in now if held.get(change.key) != change.fingerprint or (relabel and change.key in differing)
+    ]

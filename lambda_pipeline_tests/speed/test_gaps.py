@@ -1,0 +1,276 @@
+"""Interleavings and faults that a poll, a refresh and a read must survive together."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from lambda_pipeline import embedded
+from lambda_pipeline.batch import refresh as refresh_module
+from lambda_pipeline.database import Database
+from lambda_pipeline.embedded.home import open_home
+from lambda_pipeline.embedded.postgres import Postgres
+from lambda_pipeline.embedded.process import end
+from lambda_pipeline.errors import CoverageGapError, RedisUnavailableError, SourceBusyError
+from lambda_pipeline.source import Mark, hold, mark, marked_snapshot
+from lambda_pipeline.speed.stamps import StampFloor, stamp_floor, with_floor
+from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, World, condition, patient
+
+
+def started(world: World) -> World:
+    world.demo.update(patient("a"))
+    world.refresh()
+    world.poll()
+    return world
+
+
+def during_refresh(world: World, monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> None:
+    """Refresh, and do this between its snapshot and its commit."""
+    record = refresh_module.record
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        action()
+        record(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh_module, "record", interrupted)
+        world.refresh()
+
+
+def test_staged_entries_that_were_evicted_are_not_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    started(world).demo.update(patient("b"))
+    before = world.overlay.inspect().state
+    publish = world.overlay._publish
+
+    def evicted(**options: Any) -> Any:
+        for name in world.overlay.client.keys("*:stage:*rows:patients:*"):
+            world.overlay.client.delete(name)
+        return publish(**options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.overlay, "_publish", evicted)
+        with pytest.raises(RedisUnavailableError, match="lost entries of a poll"):
+            world.poll()
+    assert world.overlay.inspect().state == before
+    assert world.poll().count == 1
+    world.assert_exact()
+
+
+def test_a_new_type_is_captured_once_a_generation_has_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expunged while the first generation with its type is made: no keys of an older one could tell."""
+    world.use([PATIENTS])
+    world.demo.update(condition("gone", "a"))
+    started(world)
+    world.use([PATIENTS, CONDITIONS])
+    world.poll()
+
+    def expunge() -> None:
+        world.demo.delete("Condition", "gone")
+        world.demo.expunge("Condition", "gone")
+        world.poll()
+
+    during_refresh(world, monkeypatch, expunge)
+    assert world.rows("conditions") == world.rows("conditions", "source")
+    world.poll()
+    assert world.serving.query("conditions").sources[-1] == "overlay"
+    assert world.rows("conditions") == world.rows("conditions", "source")
+
+
+@pytest.mark.parametrize("polls", [True, False])
+def test_what_came_and_went_around_a_snapshot_without_a_trace(
+    world: World, monkeypatch: pytest.MonkeyPatch, polls: bool
+) -> None:
+    """Created before a refresh's snapshot and expunged after it, all between two polls: only the generation saw it."""
+    started(world).demo.update(patient("b"))
+    world.poll()
+    world.demo.update(patient("ghost"))
+
+    def expunge() -> None:
+        world.demo.delete("Patient", "ghost")
+        world.demo.expunge("Patient", "ghost")
+        world.poll()
+
+    during_refresh(world, monkeypatch, expunge)
+    if polls:
+        world.poll()
+        assert world.serving.query("patients").sources[-1] == "overlay"
+    world.assert_exact()
+
+
+def test_a_table_that_is_rewritten_right_before_a_snapshot_is_read_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is there when the snapshot is taken: a rewrite waits for the refresh, or comes before its snapshot."""
+    started(world).demo.update(patient("b"))
+    published = refresh_module.published
+    refused: list[int] = []
+
+    def rewritten(connection: Any) -> Any:
+        with world.database.connect() as other, other.transaction():
+            other.execute("SET LOCAL lock_timeout = '200ms'")
+            try:
+                with other.transaction():
+                    other.execute("ALTER TABLE hfj_resource ALTER COLUMN res_version TYPE text USING res_version || ''")
+            except psycopg.errors.LockNotAvailable:
+                refused.append(1)
+        return published(connection)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh_module, "published", rewritten)
+        world.refresh()
+    assert refused
+    assert world.serving.query("patients", mode="batch").row_count == 2
+
+
+def test_a_migration_that_holds_a_table_is_named_and_the_overlay_still_answers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(world).demo.update(patient("b"))
+    world.poll()
+    monkeypatch.setattr(hold.hold, "__defaults__", (0.2,))
+    with world.database.connect() as migration, migration.transaction():
+        migration.execute("LOCK TABLE hfj_res_ver IN ACCESS EXCLUSIVE MODE")
+        assert world.serving.query("patients").row_count == 2
+        for attempt in (world.poll, world.refresh, lambda: world.serving.query("patients", mode="source")):
+            with pytest.raises(SourceBusyError, match="shape"):
+                attempt()
+    world.poll()
+    world.assert_exact()
+
+
+def test_the_lock_in_front_of_a_snapshot_takes_none(world: World) -> None:
+    with world.database.connect() as reader, world.database.connect() as writer, reader.transaction():
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        hold.hold(reader, [psycopg.sql.Identifier("public", "hfj_resource")])
+        writer.execute("CREATE TABLE t AS SELECT 1 AS n")
+        assert reader.execute("SELECT n FROM t").fetchone() == (1,)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[tuple[Path, str]]:
+    """A PostgreSQL of one test whose log is flushed only when somebody waits for it."""
+    home = Path(tempfile.mkdtemp(prefix="lambda_pipeline_tests_"))
+    home.chmod(0o755)
+    lazy = {"synchronous_commit": "off", "wal_writer_delay": "10s", "autovacuum": "off"}
+    yield home, embedded.start(home, redis=False, settings=lazy).postgres_url
+    embedded.clean(home)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.mark.parametrize("ending", ["committed", "rolled back"])
+def test_numbers_given_out_again_after_a_crash(own_postgres: tuple[Path, str], redis_url: str, ending: str) -> None:
+    """A mark counts transactions as over; a crash before they are on disk would give their numbers to others."""
+    home, url = own_postgres
+    world = started(World(url, redis_url))
+    for number in range(20):
+        transaction = world.demo.open_transaction()
+        transaction.update(patient(f"lost{number}"))
+        (transaction.commit if ending == "committed" else transaction.rollback)()
+    world.poll()
+    end(Postgres(open_home(home)).leaders(), signal.SIGKILL)
+    embedded.start(home, redis=False)
+    world.database.engine.dispose()
+    for number in range(5):
+        world.demo.update(patient(f"after{number}"))
+    world.poll()
+    assert "overlay" in world.serving.query("patients").sources
+    world.assert_exact()
+    world.serving.close()
+
+
+def test_marks_beyond_the_horizon_tell_nothing(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = started(make_world(read_source_on_gap=True))
+    world.overlay.clear()
+    world.demo.update(patient("b"))
+    monkeypatch.setattr(mark, "HORIZON", 0)
+    assert "too many transactions" in world.poll().waiting
+    with pytest.raises(CoverageGapError, match="too many transactions"):
+        world.serving.query("patients")
+    assert world.refresh().kind == "full"
+
+
+def test_the_timeline_is_that_of_the_log_being_written(database_url: str) -> None:
+    database = Database(database_url)
+    with database.connect() as connection, marked_snapshot(connection) as taken:
+        row = connection.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone()
+        assert row is not None
+        assert taken.cluster.split("/")[1] == str(row[0])
+    assert "pg_control_checkpoint" not in mark._MARK
+    database.close()
+
+
+def test_a_ranged_poll_reaches_back_to_every_open_transaction(make_world: Callable[..., World]) -> None:
+    """The second-oldest commits long after the oldest: the bound must not move on with the oldest."""
+    world = started(make_world(exact_scan_max_rows=0, sweep_interval_s=100_000, poll_overlap_s=0.001))
+    with world.database.connect() as connection:
+        connection.execute("ANALYZE hfj_resource")
+    oldest = world.demo.open_transaction()
+    oldest.update(patient("oldest"))
+    second = world.demo.open_transaction()
+    second.update(patient("second"))
+    world.demo.update(patient("b"))
+    world.poll()
+    oldest.commit()
+    world.demo.update(patient("c"))
+    world.poll()
+    world.demo.update(patient("d"))
+    world.poll()
+    second.commit()
+    world.poll()
+    world.assert_exact()
+
+
+def test_floors_are_few_and_never_too_high() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    floors: tuple[StampFloor, ...] = ()
+    for second in range(1000):
+        long_open = Mark("c", 100, 200 + second, frozenset({100}), start)
+        floors = with_floor(floors, StampFloor(100 + second, start + timedelta(seconds=second)), long_open)
+        assert len(floors) <= 64
+        assert stamp_floor(floors, long_open) == start
+    for number in range(100, 1100):
+        asked = Mark("c", number, 2000, frozenset({number}), start)
+        floor = stamp_floor(floors, asked)
+        assert floor is not None
+        assert floor <= start + timedelta(seconds=number - 100)
+
+
+def forget_ids(world: World) -> None:
+    """As after an upgrade without HAPI's migrator: ids are in the table of forced ids only."""
+    with world.database.connect() as connection:
+        connection.execute(
+            "INSERT INTO hfj_forced_id (pid, forced_id, resource_pid, resource_type)"
+            " SELECT res_id, fhir_id, res_id, res_type FROM hfj_resource"
+        )
+        connection.execute("UPDATE hfj_resource SET fhir_id = NULL")
+
+
+def test_a_deleted_row_does_not_hide_the_living_one_of_its_id(world: World) -> None:
+    started(world)
+    forget_ids(world)
+    world.refresh()
+    world.demo.update(patient("a", "female"))
+    world.poll()
+    for mode in ("live", "source"):
+        answer = world.serving.query("patients", mode=mode)
+        assert answer.row_count == 0
+        assert {found.resource for found in answer.quarantined} == {"Patient/a"}
+    world.demo.delete("Patient", "a")
+    for step in (world.poll, world.refresh):
+        step()
+        assert world.serving.query("patients").frame["gender"].tolist() == ["male"]
+        assert not world.serving.query("patients").quarantined
+        with world.database.connect() as connection:
+            connection.execute("UPDATE hfj_resource SET res_ver = res_ver + 1 WHERE res_deleted_at IS NOT NULL")
+        world.poll()
+        assert world.serving.query("patients").frame["gender"].tolist() == ["male"]
+    world.refresh()
+    assert world.serving.query("patients", mode="batch").frame["gender"].tolist() == ["male"]

@@ -24,7 +24,10 @@ from lambda_pipeline.embedded.valkey import Valkey
 from lambda_pipeline.errors import ServerUnavailableError
 from lambda_pipeline_tests.embedded.test_start_and_stop import START, kept, pids, put
 
-WAIT_AFTER_START = START + "\nimport time\ntime.sleep(600)"
+# A suite that runs in the background has SIGINT ignored, and its children inherit that.
+WAIT_AFTER_START = (
+    f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{START}\nimport time\ntime.sleep(600)"
+)
 
 
 def kill_servers(home: Path) -> None:

@@ -1,0 +1,171 @@
+"""A history: how it is set up, and its steps; how they are drawn, written down and read again.
+
+A step is a name and small arguments. Arguments name things by number, and a step that finds nothing to do does nothing:
+so any part of a history is a history, which is what makes a failing one easy to shrink.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+Step = tuple[str | int, ...]
+"""Name and arguments."""
+
+PLACES = ("now", "now", "now", "fast", "slow", "late", "later")
+"""When a request is made: at once by a server whose clock is right, ten minutes ahead or behind; or within one of the
+transactions that were opened before (at once where there is none)."""
+
+TYPES = ("Patient", "Condition", "Observation")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Settings of one history.
+
+    Attributes:
+        page_rows: resources a poll flattens in one statement.
+        chunk_rows: the same for a build.
+        read_source: whether a gap may be closed from the source.
+        budget: entries the overlay may hold.
+        ranged: polls narrow their scan by HAPI's stamps.
+    """
+
+    page_rows: int = 100
+    chunk_rows: int = 100
+    read_source: bool = True
+    budget: int = 100_000
+    ranged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A whole history."""
+
+    setup: Setup
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        head = " ".join(f"{name}={value}" for name, value in asdict(self.setup).items())
+        return "\n".join([f"setup {head}", *(" ".join(map(str, step)) for step in self.steps)]) + "\n"
+
+    @classmethod
+    def parse(cls, text: str) -> "History":
+        """The inverse of `str(history)`; `#` begins a comment."""
+        lines = [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
+        given = dict(word.split("=", 1) for word in lines[0][1:])
+        values = {field.name: _read(given[field.name]) for field in fields(Setup) if field.name in given}
+        return cls(Setup(**values), tuple(tuple(map(_read, words)) for words in lines[1:]))
+
+
+def _read(word: str) -> Any:
+    if word in ("True", "False"):
+        return word == "True"
+    return int(word) if word.removeprefix("-").isdecimal() else word
+
+
+_number = st.integers(0, 5)
+_shape = st.one_of(st.integers(0, 7), st.integers(0, 95))
+_kind = st.sampled_from(TYPES)
+_place = st.sampled_from(PLACES)
+_slot = st.sampled_from(("late", "later"))
+_at = st.one_of(st.integers(1, 12), st.integers(1, 70), st.integers(1, 400))
+
+ARGUMENTS: Mapping[str, Sequence[st.SearchStrategy[Any]]] = {
+    # What clients of HAPI do.
+    "populate": (st.integers(1, 5),),
+    "put": (_kind, _number, _shape, _place),
+    "same": (_kind, _number, _place),
+    "delete": (_kind, _number, _place),
+    "merge": (_number, _number, _place),
+    "toggle": (_kind, _number, _place),
+    "names": (_number, st.integers(0, 4), _place),
+    "bulk": (_kind, st.sampled_from((4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12, 30, 30, 30, 300)), _shape, _place),
+    "replace": (_kind, _number, _shape, _place),
+    "lose_version": (_kind, _number, _place),
+    "bare_delete": (_kind, _number, _place),
+    "raw": (_kind, _number, st.integers(0, 6), _place),
+    "rewrite": (_kind, _number, st.integers(0, 3), _shape, _place),
+    "expunge": (_kind, _number, _place),
+    "tag": (_kind, _number, st.integers(0, 2), _place),
+    "untag": (_kind, _number, st.integers(0, 2), _place),
+    "history": (st.integers(0, 1),),
+    "open": (_slot, st.integers(0, 10)),
+    "commit": (_slot,),
+    "rollback": (_slot,),
+    # What we do.
+    "poll": (),
+    "refresh": (),
+    "rebuild": (),
+    "prune": (),
+    "deploy": (st.integers(0, 4),),
+    "begin": (st.sampled_from(("poll", "poll", "refresh", "query", "query", "prune", "rebuild")), _at),
+    "resume": (st.integers(0, 2), st.one_of(st.just(0), st.integers(1, 60))),
+    # What goes wrong.
+    "fail": (st.integers(0, 2),),
+    "cut": (st.integers(0, 2),),
+    "cut_all": (),
+    "kill": (st.sampled_from(("poll", "refresh", "rebuild", "prune")), _at),
+    "broken_refresh": (),
+    "flush": (),
+    "drop_state": (),
+    "drop_key": (st.integers(0, 12),),
+    "drop_type": (_kind,),
+    "drop_entry": (st.integers(0, 5), st.integers(0, 8)),
+    "restart": (st.integers(0, 1),),
+    "evict": (st.integers(0, 1),),
+    "full": (st.integers(0, 1),),
+    "slow": (st.integers(0, 2),),
+    "down": (st.integers(0, 1),),
+}
+
+_CLIENTS = {
+    "put": 6, "delete": 3, "merge": 2, "toggle": 4, "names": 4, "replace": 2, "same": 1, "bulk": 1,
+}  # fmt: skip
+_ODDITIES = {
+    "lose_version": 2, "bare_delete": 1, "raw": 2, "rewrite": 1, "expunge": 2, "tag": 2, "untag": 2, "history": 1,
+}  # fmt: skip
+_LATE = {"open": 3, "commit": 3, "rollback": 1}
+_OURS = {"poll": 6, "refresh": 3, "rebuild": 1, "prune": 1}
+_PAUSES = {"begin": 5, "resume": 4}
+_FAULTS = {
+    "fail": 1, "cut": 1, "cut_all": 1, "kill": 3, "broken_refresh": 1, "flush": 1, "drop_state": 1, "drop_key": 2,
+    "drop_type": 1, "drop_entry": 1, "evict": 1, "full": 1, "slow": 1, "down": 1,
+}  # fmt: skip
+
+CLIENTS = frozenset(_CLIENTS | _ODDITIES | _LATE | {"populate": 1})
+"""Steps of HAPI's clients, which can change nothing that a generation holds."""
+
+KINDS: Mapping[str, Mapping[str, int]] = {
+    "everything": _CLIENTS | _ODDITIES | _LATE | _OURS | _PAUSES | _FAULTS | {"deploy": 1},
+    "plain": _CLIENTS | _OURS,
+    "oddities": _CLIENTS | _ODDITIES | _OURS | {"raw": 3, "tag": 4, "untag": 4, "expunge": 4},
+    "late": {"put": 3, "delete": 1, "toggle": 2, "open": 4, "commit": 4, "rollback": 1} | _OURS,
+    "interleaved": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _PAUSES | {"begin": 8, "resume": 6},
+    "faults": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _FAULTS | {"restart": 1},
+    "views": {"put": 3, "delete": 1, "toggle": 1, "deploy": 4, "tag": 1, "flush": 1, "drop_state": 1} | _OURS | _PAUSES,
+    "stamps": {"put": 4, "delete": 2, "toggle": 3, "names": 2, "replace": 1, "open": 2, "commit": 3, "rollback": 1}
+    | _OURS,
+    "bursts": {"bulk": 6, "put": 2, "delete": 1, "open": 1, "commit": 1} | _OURS,
+}
+"""Which steps a kind of history is made of, and how often each of them."""
+
+_setups = st.builds(
+    Setup,
+    page_rows=st.sampled_from((100, 100, 5)),
+    chunk_rows=st.sampled_from((100, 4)),
+    read_source=st.booleans(),
+    budget=st.sampled_from((100_000, 100_000, 6)),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn, kind: str = "everything", longest: int = 24) -> History:
+    """Random histories of a kind."""
+    bag = [name for name, weight in KINDS[kind].items() for _ in range(weight)]
+    names = draw(st.lists(st.sampled_from(bag), min_size=longest // 3, max_size=longest))
+    start: list[Step] = [("populate", 3), ("refresh",), ("poll",)] if draw(st.integers(0, 7)) else []
+    steps = [(name, *(draw(argument) for argument in ARGUMENTS[name])) for name in names]
+    return History(replace(draw(_setups), ranged=kind == "stamps"), (*start, *steps))

@@ -69,6 +69,9 @@ def test_a_new_type_is_captured_once_a_generation_has_it(world: World, monkeypat
     started(world)
     world.use([PATIENTS, CONDITIONS])
     world.poll()
+    state = world.overlay.inspect().state
+    assert state is not None
+    assert state.types == ["Patient"]
 
     def expunge() -> None:
         world.demo.delete("Condition", "gone")
@@ -167,17 +170,19 @@ def own_postgres() -> Iterator[tuple[Path, str]]:
 def test_numbers_given_out_again_after_a_crash(own_postgres: tuple[Path, str], redis_url: str, ending: str) -> None:
     """A mark counts transactions as over; a crash before they are on disk would give their numbers to others."""
     home, url = own_postgres
-    world = started(World(url, redis_url))
-    for number in range(20):
+    world = World(url, redis_url)
+    world.demo.load([patient(f"p{number}") for number in range(30)])
+    started(world)
+    for number in range(15):
         transaction = world.demo.open_transaction()
-        transaction.update(patient(f"lost{number}"))
+        transaction.update(patient(f"p{number}", "other"))
         (transaction.commit if ending == "committed" else transaction.rollback)()
     world.poll()
     end(Postgres(open_home(home)).leaders(), signal.SIGKILL)
     embedded.start(home, redis=False)
     world.database.engine.dispose()
-    for number in range(5):
-        world.demo.update(patient(f"after{number}"))
+    for number in range(30):
+        world.demo.update(patient(f"p{number}", "female"))
     world.poll()
     assert "overlay" in world.serving.query("patients").sources
     world.assert_exact()

@@ -9,7 +9,7 @@ from lambda_pipeline import embedded
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
-from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
+from lambda_pipeline.errors import ConfigurationError, LambdaPipelineError
 from lambda_pipeline.serving import Serving
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.speed.capture import Capture
@@ -90,15 +90,18 @@ class Deployment:
         return cls(server_urls(settings), views, settings)
 
     def refresh(self, *, full: bool = False) -> Generation:
-        """Build or refresh all views and publish them (`batch.refresh.refresh`), then prune the overlay.
+        """Build or refresh all views and publish them (`batch.refresh.refresh`), then fit the overlay to them.
 
-        Redis may be down: pruning is only housekeeping, and the next poll does it as well.
+        The overlay forgets what is covered, and is compared with the new generation: live answers need both before they
+        come from it again. The next poll would do the same, so it may fail here.
         """
         generation = refresh(self.database, self.views, self.settings, full=full)
-        try:
-            self.overlay.prune(generation.number, generation.mark)
-        except RedisUnavailableError as error:
-            logger.warning("generation %d is published, the overlay is not pruned yet: %s", generation.number, error)
+        if self.settings.speed_layer:
+            try:
+                self.overlay.prune(generation.number, generation.mark)
+                self.capture.poll()
+            except LambdaPipelineError as error:
+                logger.warning("generation %d is published, the overlay is of the last: %s", generation.number, error)
         return generation
 
     def close(self) -> None:

@@ -122,7 +122,7 @@ class Capture:
         raise CaptureError("other pollers published first, again and again", hint="run one poller")
 
     def _attempt(self, asked: str) -> Poll | None:
-        """One poll, or None when somebody else changed the overlay meanwhile."""
+        """One poll, or None when the overlay changed meanwhile."""
         inspection = self.overlay.inspect()
         with self.database.connect() as connection:
             with marked_snapshot(connection, hapi_schema=self.settings.hapi_schema) as mark:
@@ -138,6 +138,8 @@ class Capture:
                 )
                 changes, digest = self._new(connection, tables, views, basis, generation, mark)
                 if self._over_budget(basis, changes):
+                    if self._forgotten(basis, generation):
+                        return None
                     return Poll({}, mark=mark, over_budget=True, entries=basis.state.entry_count if basis.state else 0)
                 entries = capture_entries(connection, tables, views, changes, self.settings.poll_page_rows)
                 next_number = next_transaction(connection, mark)
@@ -203,6 +205,12 @@ class Capture:
     def _over_budget(self, basis: Basis, changes: Sequence[Change]) -> bool:
         held = basis.state.entry_count if basis.state else 0
         return bool(changes) and held + len(changes) > self.settings.overlay_max_entries
+
+    def _forgotten(self, basis: Basis, generation: Generation) -> int:
+        """Make room by forgetting what a generation covers for which nobody has pruned yet; the number of entries."""
+        if basis.state is None or basis.state.pruned_for == generation.number:
+            return 0
+        return self.overlay.prune(generation.number, generation.mark)
 
     def _next(
         self,

@@ -4,6 +4,7 @@ Everything that changes it is one script that first compares `revision`, so that
 cannot interleave. Everything a reader needs comes from one MULTI, so that it sees whole polls only.
 """
 
+import glob
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -199,8 +200,7 @@ class Overlay:
             "mark": str(state.mark),
             "types": {kind: self.settings.ttl_s(kind) for kind in state.types},
             "views": dict(state.views),
-            "old_types": sorted({*state.types, *(found.state.types if found.state else ())}),
-            "old_views": sorted({*state.views, *(found.state.views if found.state else ())}),
+            "forget": sorted({*_keys(state), *self._keys_of(found.state)}) if rebuild else [],
             "staged": sorted({entry.change.key.type for entry in entries}),
             "counts": {name: len(fields) for name, fields in staged.items()},
         }
@@ -216,6 +216,15 @@ class Overlay:
                 hint="give it memory, and set maxmemory-policy noeviction",
             )
         return outcome == 1
+
+    def _keys_of(self, state: OverlayState | None) -> set[str]:
+        """Keys that hold entries, less the prefix: as the state tells; or looked for, where it was lost."""
+        if state is not None:
+            return set(_keys(state))
+        with _redis_errors():
+            found = self.client.scan_iter(match=glob.escape(self.prefix) + "*", count=10_000)
+            names = {str(key).removeprefix(self.prefix) for key in found}
+        return {name for name in names if name.startswith(("order:", "seen:", "rows:"))}
 
     def prune(self, generation: int, mark: Mark) -> int:
         """Forget what a published generation covers.
@@ -252,8 +261,7 @@ class Overlay:
 
     def size_bytes(self, state: OverlayState) -> int:
         """Memory of everything it keeps, estimated by Redis from samples."""
-        names = ["state", "polls", *(f"rows:{name}" for name in state.views)]
-        names += [f"{kind}:{of}" for of in state.types for kind in ("order", "seen")]
+        names = ["state", "polls", *_keys(state)]
         with _redis_errors(), self.client.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.memory_usage(self.prefix + name, samples=20)
@@ -289,6 +297,12 @@ def _write(pipeline: Pipeline, stage: str, staged: Mapping[str, Mapping[str, str
         for start in range(0, len(items), _FIELDS_A_COMMAND):
             pipeline.hset(stage + name, mapping=dict(items[start : start + _FIELDS_A_COMMAND]))
         pipeline.expire(stage + name, _STAGE_TTL_S)
+
+
+def _keys(state: OverlayState) -> list[str]:
+    """Keys that hold entries of this state, less the prefix."""
+    kinds = [f"{name}:{kind}" for kind in state.types for name in ("order", "seen")]
+    return [*kinds, *(f"rows:{name}" for name in state.views)]
 
 
 def _parse(fields: Mapping[str, str]) -> OverlayState | None:

@@ -1,6 +1,6 @@
 -- Publish one poll: its staged entries, its mark and the counts become visible together, or not at all.
 -- ARGV: 1 prefix, 2 revision the poll started from ('' when there was no state), 3 prefix of the staged keys,
---       4 plan (JSON: rebuild, seq, mark, types {type: ttl}, views {rows key: type}, old_types, old_views, staged,
+--       4 plan (JSON: rebuild, seq, mark, types {type: ttl}, views {rows key: type}, forget, staged,
 --       counts {staged key: entries}), 5.. state fields
 -- Returns 1, or 0 when the overlay is no longer what the poll started from, or -1 when staged entries were lost.
 
@@ -47,14 +47,14 @@ local function envelope_key(kind, member)
 end
 
 if plan.rebuild then
-  for _, kind in ipairs(plan.old_types) do
-    for _, member in ipairs(redis.call('ZRANGE', prefix .. 'order:' .. kind, 0, -1)) do
-      redis.call('DEL', envelope_key(kind, member))
+  for _, name in ipairs(plan.forget) do
+    local kind = string.match(name, '^order:(.*)$')
+    if kind then
+      for _, member in ipairs(redis.call('ZRANGE', prefix .. name, 0, -1)) do
+        redis.call('DEL', envelope_key(kind, member))
+      end
     end
-    redis.call('UNLINK', prefix .. 'order:' .. kind, prefix .. 'seen:' .. kind)
-  end
-  for _, rows in ipairs(plan.old_views) do
-    redis.call('UNLINK', prefix .. 'rows:' .. rows)
+    redis.call('UNLINK', prefix .. name)
   end
   redis.call('UNLINK', prefix .. 'polls', state)
   bytes = 0

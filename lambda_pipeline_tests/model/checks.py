@@ -58,8 +58,7 @@ class Checks:
         tally: counts what is compared and refused.
 
     Attributes:
-        whole: nothing was lost from the overlay since the last poll, so a live answer must come from it.
-        polled_for: the deployment of the last poll: rows of its definitions are in the overlay.
+        whole: nothing was lost or published since the last poll, so a live answer must come from the overlay.
     """
 
     def __init__(self, world: World, setup: Setup, tally: Tally) -> None:
@@ -67,7 +66,6 @@ class Checks:
         self.setup = setup
         self.tally = tally
         self.whole = False
-        self.polled_for: int | None = None
         self._frontiers = {"overlay": 0, "batch": 0}
         self._expected: dict[tuple[int, int], tuple[Rows, set[str]]] = {}
 

@@ -40,7 +40,6 @@ class Product:
             require(self.checks.generation_number() == 0, f"a poll waits: {poll.waiting}")
         elif (not poll.over_budget or poll.count) and not self.world.evicting:
             self.checks.whole = True
-            self.checks.polled_for = self.world.deployed
             self.served = self.checks.poll(poll)
 
     def refresh(self, *, full: bool = False) -> None:
@@ -111,8 +110,8 @@ class Product:
         self.suspect(task.kind)
 
     def suspect(self, kind: str) -> None:
-        """A publication of definitions that no poll knew leaves the overlay without rows for them."""
-        if kind in ("refresh", "rebuild") and self.checks.polled_for != self.world.deployed:
+        """Until a poll has compared it with a new generation, the overlay may not be merged with that."""
+        if kind in ("refresh", "rebuild"):
             self.checks.whole = False
 
     def let_go(self, *, judged: bool) -> None:

@@ -16,8 +16,10 @@ PIP     := --disable-pip-version-check --no-input --no-warn-script-location --pr
 
 PORT    ?= 3000
 TESTS   ?=
+MINUTES ?= 30
+SEED    ?=
 
-.PHONY: help setup demo test dev stop clean lint lock bench
+.PHONY: help setup demo test soak dev stop clean lint lock bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +31,9 @@ demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, 
 
 test: $(STAMP) ## the whole test suite, on embedded servers; TESTS=path for a part of it
 	@$(PYTHON) -m pytest $(TESTS)
+
+soak: $(STAMP) ## random histories against the model; MINUTES=30, SEED=number for the same ones again
+	@$(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 dev: $(STAMP) ## the pipeline with Dagster's UI on http://127.0.0.1:3000; PORT=3001 for another port
 	@$(PROGRAM) dev --port $(PORT)

@@ -8,7 +8,7 @@ import pytest
 
 from lambda_pipeline_tests.conftest import PROJECT
 
-TARGETS = ("setup", "demo", "test", "dev", "stop", "clean", "lint", "lock", "bench")
+TARGETS = ("setup", "demo", "test", "soak", "dev", "stop", "clean", "lint", "lock", "bench")
 
 
 def make(*arguments: str) -> str:
@@ -30,6 +30,7 @@ def test_make_alone_lists_every_target() -> None:
         (("demo",), "lambda-pipeline demo"),
         (("dev", "PORT=3111"), "lambda-pipeline dev --port 3111"),
         (("test", "TESTS=here"), "-m pytest here"),
+        (("soak", "MINUTES=5", "SEED=7"), "-m lambda_pipeline_tests.model soak --minutes 5 --seed 7"),
         (("stop",), "lambda-pipeline stop"),
         (("clean",), "lambda-pipeline clean"),
         (("bench",), "-m benchmarks"),

@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -46,7 +47,7 @@ def soak(minutes: float, seed: int | None, workers: int | None) -> None:
     rounds = (Round(kind, seed * 1_000_000 + n) for n, kind in enumerate(itertools.cycle(kinds)))
     total, failures = Tally(), 0
     shown = began
-    for outcome in campaign(rounds, workers=workers, until=began + minutes * 60):
+    for outcome in campaign(rounds, workers=workers, seconds=minutes * 60):
         total.add(outcome.tally)
         if outcome.failure:
             failures += 1
@@ -75,7 +76,7 @@ def report(total: Tally, failures: int, seconds: float, seed: int) -> None:
 
 @main.command()
 @click.argument("file", type=click.File())
-def replay(file: click.utils.LazyFile) -> None:
+def replay(file: TextIO) -> None:
     """Run one history, as it was printed when it failed."""
     history = History.parse(file.read())
     with temporary_servers() as servers, servers.database() as url:

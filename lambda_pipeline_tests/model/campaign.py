@@ -43,13 +43,13 @@ class Outcome:
     failure: str
 
 
-def campaign(rounds: Iterable[Round], *, workers: int | None = None, until: float | None = None) -> Iterator[Outcome]:
+def campaign(rounds: Iterable[Round], *, workers: int | None = None, seconds: float | None = None) -> Iterator[Outcome]:
     """Run rounds, in this order, on as many processes as there are cores.
 
     Args:
         rounds: which; may be endless.
         workers: number of processes.
-        until: `time.time()` at which to stop.
+        seconds: when to stop, counted from when the servers are there; None for never.
 
     Yields:
         The outcome of each round as it ends.
@@ -61,6 +61,7 @@ def campaign(rounds: Iterable[Round], *, workers: int | None = None, until: floa
         for _ in range(count):
             homes.put(stack.enter_context(temporary_servers()).home)
         pool = stack.enter_context(ProcessPoolExecutor(count, context, initializer=_enter, initargs=(homes,)))
+        until = None if seconds is None else time.time() + seconds
         waiting = iter(rounds)
         running: set[Future[Outcome]] = {pool.submit(_run, chosen, until) for chosen in islice(waiting, count)}
         while running:

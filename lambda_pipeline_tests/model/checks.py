@@ -67,6 +67,7 @@ class Checks:
         self.tally = tally
         self.whole = False
         self._frontiers = {"overlay": 0, "batch": 0}
+        self._published: list[str] = []
         self._expected: dict[tuple[int, int], tuple[Rows, set[str]]] = {}
 
     @property
@@ -87,24 +88,26 @@ class Checks:
         """Everything that can be asked.
 
         Args:
-            number: of the step; some questions are asked only after every fifth or sixth.
+            number: of the step; some questions are asked only after every third or sixth.
             batch: whether the step could have changed the batch layer.
             live: what was observed already.
         """
-        generation = self.world.serving.generation()
-        names = sorted(generation.views) if generation else ["people"]
+        if batch:
+            generation = self.world.serving.generation()
+            self._published = sorted(generation.views) if generation else []
+        names = self._published or ["people"]
         for mode in ("live", "batch")[: 1 + batch]:
             try:
                 observation = live if live and mode == "live" else self.world.observe(mode, names)
             except AnswerRefusedError as error:
                 self.tally.refusals[error.code] += 1
-                self._refusal(mode, error, there_is_one=generation is not None)
+                self._refusal(mode, error, there_is_one=bool(self._published))
                 continue
-            require(generation is not None, "an answer without a generation")
+            require(bool(self._published), "an answer without a generation")
             self.answer(observation)
             self._order(observation)
-            if mode == "live" and number % 5 == 0:
-                self._counts(observation, names[number // 5 % len(names)])
+            if mode == "live" and number % 3 == 0:
+                self._counts(observation, "people" if number % 2 else names[number // 6 % len(names)])
             if mode == "live" and number % 6 == 0 and observation.cohort is not None:
                 self._comparison(observation)
 

@@ -115,9 +115,13 @@ class Clients:
         with self.hapi.at(place) as at:
             at.rewrite(kind, bodies.logical_id(kind, number), back, bodies.body(kind, shape))
 
-    def expunge(self, kind: str, number: int, place: str) -> None:
+    def expunge(self, kind: str, number: int, deleted: int, place: str) -> None:
+        """Of previous versions; or of the whole resource, which is deleted first if it has to be."""
+        logical_id = bodies.logical_id(kind, number)
         with self.hapi.at(place) as at:
-            at.expunge(kind, bodies.logical_id(kind, number))
+            if deleted and at.living(kind, logical_id) is not None:
+                at.delete(kind, logical_id)
+            at.expunge(kind, logical_id)
 
     def tag(self, kind: str, number: int, tag: int, place: str) -> None:
         with self.hapi.at(place) as at:

@@ -18,6 +18,9 @@ PLACES = ("now", "now", "now", "fast", "slow", "late", "later")
 """When a request is made: at once by a server whose clock is right, ten minutes ahead or behind; or within one of the
 transactions that were opened before (at once where there is none)."""
 
+LATE_PLACES = ("now", "now", "late", "late", "later")
+"""The same for histories about late commits."""
+
 TYPES = ("Patient", "Condition", "Observation")
 
 
@@ -66,10 +69,13 @@ def _read(word: str) -> Any:
     return int(word) if word.removeprefix("-").isdecimal() else word
 
 
-_number = st.integers(0, 5)
+# Most of what goes wrong needs several changes of one resource, so a few of them get most of the changes.
+_number = st.sampled_from((0, 0, 0, 0, 1, 1, 2, 3, 4, 5))
 _shape = st.one_of(st.integers(0, 7), st.integers(0, 95))
-_kind = st.sampled_from(TYPES)
+_kind = st.sampled_from((*TYPES, "Patient", "Patient"))
 _place = st.sampled_from(PLACES)
+_tagged = st.sampled_from(("Observation", "Observation", "Observation", "Patient"))
+_tag = st.sampled_from((0, 0, 1, 2))
 _slot = st.sampled_from(("late", "later"))
 _at = st.one_of(st.integers(1, 12), st.integers(1, 70), st.integers(1, 400))
 
@@ -88,9 +94,9 @@ ARGUMENTS: Mapping[str, Sequence[st.SearchStrategy[Any]]] = {
     "bare_delete": (_kind, _number, _place),
     "raw": (_kind, _number, st.integers(0, 6), _place),
     "rewrite": (_kind, _number, st.integers(0, 3), _shape, _place),
-    "expunge": (_kind, _number, _place),
-    "tag": (_kind, _number, st.integers(0, 2), _place),
-    "untag": (_kind, _number, st.integers(0, 2), _place),
+    "expunge": (_kind, _number, st.integers(0, 1), _place),
+    "tag": (_tagged, _number, _tag, _place),
+    "untag": (_tagged, _number, _tag, _place),
     "history": (st.integers(0, 1),),
     "open": (_slot, st.integers(0, 10)),
     "commit": (_slot,),
@@ -121,6 +127,48 @@ ARGUMENTS: Mapping[str, Sequence[st.SearchStrategy[Any]]] = {
     "down": (st.integers(0, 1),),
 }
 
+
+@st.composite
+def _late_commit(draw: st.DrawFn) -> list[Step]:
+    """A transaction is open while a later one ends and somebody looks; then it commits, and somebody looks again."""
+    kind, number, other, shape = draw(_kind), draw(_number), draw(st.integers(6, 7)), draw(_shape)
+    at = draw(st.integers(10, 90))
+    looks: tuple[list[Step], list[Step]] = draw(
+        st.sampled_from((
+            ([("poll",)], [("poll",)]),
+            ([("refresh",)], [("poll",)]),
+            ([("refresh",)], [("refresh",)]),
+            ([("begin", "refresh", at)], [("poll",), ("resume", 0, 0)]),
+        ))
+    )  # fmt: skip
+    begun: list[Step] = [("open", "late", 0), ("put", kind, number, shape, "late"), ("put", kind, other, shape, "now")]
+    return [*begun, *looks[0], ("commit", "late"), *looks[1]]
+
+
+@st.composite
+def _again(draw: st.DrawFn) -> list[Step]:
+    """A resource that was just captured changes again before a refresh."""
+    kind, number = draw(_kind), draw(_number)
+    changes: list[Step] = [("put", kind, number, draw(_shape), "now"), ("put", kind, number, draw(_shape), "now")]
+    return [changes[0], ("poll",), changes[1], draw(st.sampled_from((("refresh",), ("rebuild",))))]
+
+
+@st.composite
+def _overtaken(draw: st.DrawFn) -> list[Step]:
+    """A call is held up while a resource changes and another poll or refresh does its work."""
+    held = draw(st.sampled_from(("poll", "poll", "refresh", "query", "prune")))
+    change: Step = ("put", draw(_kind), draw(_number), draw(_shape), "now")
+    other = draw(st.sampled_from((("poll",), ("poll",), ("refresh",))))
+    return [("begin", held, draw(st.integers(6, 70))), change, other, ("resume", 0, 0)]
+
+
+MOTIFS: Mapping[str, st.SearchStrategy[list[Step]]] = {
+    "late_commit": _late_commit(),
+    "again": _again(),
+    "overtaken": _overtaken(),
+}
+"""Steps in an order that chance alone seldom brings about."""
+
 _CLIENTS = {
     "put": 6, "delete": 3, "merge": 2, "toggle": 4, "names": 4, "replace": 2, "same": 1, "bulk": 1,
 }  # fmt: skip
@@ -128,7 +176,7 @@ _ODDITIES = {
     "lose_version": 2, "bare_delete": 1, "raw": 2, "rewrite": 1, "expunge": 2, "tag": 2, "untag": 2, "history": 1,
 }  # fmt: skip
 _LATE = {"open": 3, "commit": 3, "rollback": 1}
-_OURS = {"poll": 6, "refresh": 3, "rebuild": 1, "prune": 1}
+_OURS = {"poll": 7, "refresh": 4, "rebuild": 1, "prune": 1}
 _PAUSES = {"begin": 5, "resume": 4}
 _FAULTS = {
     "fail": 1, "cut": 1, "cut_all": 1, "kill": 3, "broken_refresh": 1, "flush": 1, "drop_state": 1, "drop_key": 2,
@@ -139,11 +187,11 @@ CLIENTS = frozenset(_CLIENTS | _ODDITIES | _LATE | {"populate": 1})
 """Steps of HAPI's clients, which can change nothing that a generation holds."""
 
 KINDS: Mapping[str, Mapping[str, int]] = {
-    "everything": _CLIENTS | _ODDITIES | _LATE | _OURS | _PAUSES | _FAULTS | {"deploy": 1},
-    "plain": _CLIENTS | _OURS,
+    "everything": _CLIENTS | _ODDITIES | _LATE | _OURS | _PAUSES | _FAULTS | {"deploy": 1} | dict.fromkeys(MOTIFS, 1),
+    "plain": _CLIENTS | _OURS | {"again": 3},
     "oddities": _CLIENTS | _ODDITIES | _OURS | {"raw": 3, "tag": 4, "untag": 4, "expunge": 4},
-    "late": {"put": 3, "delete": 1, "toggle": 2, "open": 4, "commit": 4, "rollback": 1} | _OURS,
-    "interleaved": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _PAUSES | {"begin": 8, "resume": 6},
+    "late": {"put": 5, "delete": 1, "toggle": 3, "open": 4, "commit": 4, "rollback": 1, "late_commit": 4} | _OURS,
+    "interleaved": {"put": 3, "delete": 1, "toggle": 2, "names": 1, "overtaken": 6} | _OURS | _PAUSES,
     "faults": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _FAULTS | {"restart": 1},
     "views": {"put": 3, "delete": 1, "toggle": 1, "deploy": 4, "tag": 1, "flush": 1, "drop_state": 1} | _OURS | _PAUSES,
     "stamps": {"put": 4, "delete": 2, "toggle": 3, "names": 2, "replace": 1, "open": 2, "commit": 3, "rollback": 1}
@@ -167,5 +215,11 @@ def histories(draw: st.DrawFn, kind: str = "everything", longest: int = 24) -> H
     bag = [name for name, weight in KINDS[kind].items() for _ in range(weight)]
     names = draw(st.lists(st.sampled_from(bag), min_size=longest // 3, max_size=longest))
     start: list[Step] = [("populate", 3), ("refresh",), ("poll",)] if draw(st.integers(0, 7)) else []
-    steps = [(name, *(draw(argument) for argument in ARGUMENTS[name])) for name in names]
+    place = st.sampled_from(LATE_PLACES if kind == "late" else PLACES)
+    steps: list[Step] = []
+    for name in names:
+        if name in MOTIFS:
+            steps += draw(MOTIFS[name])
+        else:
+            steps.append((name, *(draw(place if argument is _place else argument) for argument in ARGUMENTS[name])))
     return History(replace(draw(_setups), ranged=kind == "stamps"), (*start, *steps))

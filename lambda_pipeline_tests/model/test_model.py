@@ -4,7 +4,7 @@ import pytest
 
 from lambda_pipeline_tests.model.campaign import CI, campaign
 from lambda_pipeline_tests.model.checks import Tally
-from lambda_pipeline_tests.model.steps import ARGUMENTS, KINDS, History, Setup
+from lambda_pipeline_tests.model.steps import ARGUMENTS, KINDS, MOTIFS, History, Setup
 
 NOT_IN_CI: frozenset[str] = frozenset()
 """Steps that are too rare for the tests' profile; the soak has them."""
@@ -24,7 +24,7 @@ def test_every_answer_is_the_oracles_at_its_frontier_or_is_refused() -> None:
 
 def test_every_step_belongs_to_a_kind_of_history() -> None:
     drawn = {name for weights in KINDS.values() for name in weights}
-    assert drawn | {"populate"} == set(ARGUMENTS)
+    assert drawn | {"populate"} == {*ARGUMENTS, *MOTIFS}
 
 
 def test_a_history_is_read_as_it_is_written() -> None:

@@ -180,8 +180,11 @@ class World:
         capture = Capture(database, overlay, views, settings)
 
         def prune() -> int:
-            with database.connect() as connection:
-                generation = published(connection)
+            try:
+                with database.connect() as connection:
+                    generation = published(connection)
+            except psycopg.Error as error:
+                raise QueryFailedError(reason(error)) from error
             return overlay.prune(generation.number, generation.mark) if generation else 0
 
         actions: dict[str, Callable[[], Any]] = {

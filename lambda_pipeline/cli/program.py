@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("inspection", "Show what is published, how fresh answers are, and what is wrong."),
     "refresh": ("layers", "Build or refresh all views and publish them as one generation."),
     "poll": ("layers", "Capture what changed in HAPI since the last poll, once."),
-    "parity": ("parity", "Compare what is served with a recompute from HAPI's tables."),
+    "parity": ("parity", "Compare what is served with a recompute from HAPI's tables, resource by resource."),
     "query": ("questions", "Ask for rows of VIEW."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "views": ("views", "Check, show, run, list and drop view definitions."),

@@ -17,7 +17,10 @@ from lambda_pipeline.speed.overlay import Inspection
 from lambda_pipeline.speed.state import OverlayState
 
 OLDEST_FRONTIER_S = 60.0
-"""Where no freshness target is set, a frontier older than this, or than so many polls, means that nobody polls."""
+"""Where no freshness target is set, a frontier older than this, or than so many polls, means that nobody polls.
+
+So does a generation that no poll has looked at for as long.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,16 @@ class OverlayHealth:
     Attributes:
         entries: by resource type.
         size_bytes: estimated memory of all of it.
-        gap: why live answers cannot use it; empty when they can.
+        gap: what it lost or lacks, so that live answers cannot use it; empty when nothing.
+        waiting: what the next poll has to do before live answers use it; empty when nothing. The usual state for a
+            moment after a refresh.
         polled_at: when the last poll looked, by the database's clock; None when there is no overlay.
     """
 
     entries: Mapping[str, int] = field(default_factory=dict)
     size_bytes: int = 0
     gap: str = ""
+    waiting: str = ""
     polled_at: datetime | None = None
 
     @property
@@ -108,6 +114,7 @@ class Health:
                 "entries": dict(self.overlay.entries),
                 "bytes": self.overlay.size_bytes,
                 "gap": self.overlay.gap,
+                "waiting": self.overlay.waiting,
                 "polled_at": _iso(self.overlay.polled_at),
             },
             "quarantined": [asdict(one) for one in self.quarantined],
@@ -145,7 +152,9 @@ def _overlay(deployment: Deployment, generation: Generation | None) -> OverlayHe
     if inspection.state is None:
         return OverlayHealth(gap=inspection.lost)
     state = inspection.state
-    return OverlayHealth(state.entries, size, _gap(inspection, state, generation), state.mark.taken_at)
+    gap = _gap(inspection, state, generation)
+    waiting = "" if gap or generation is None else _waiting(state, generation)
+    return OverlayHealth(state.entries, size, gap, waiting, state.mark.taken_at)
 
 
 def _gap(inspection: Inspection, state: OverlayState, generation: Generation | None) -> str:
@@ -157,6 +166,12 @@ def _gap(inspection: Inspection, state: OverlayState, generation: Generation | N
         return "it begins after the published generation"
     unknown = [name for name, known in generation.views.items() if rows_key(known.view) not in state.views]
     return f"it has no rows for the published definition of {', '.join(unknown)}" if unknown else ""
+
+
+def _waiting(state: OverlayState, generation: Generation) -> str:
+    if state.compared_with == generation.number or state.mark.covered_by(generation.mark):
+        return ""
+    return f"no poll has compared the overlay with generation {generation.number} yet"
 
 
 Live = tuple[datetime | None, tuple[str, ...], tuple[QuarantinedResource, ...], str]
@@ -185,11 +200,15 @@ def _problems(deployment: Deployment, health: Health) -> list[str]:
         return ["no generation is published: run lambda-pipeline refresh"]
     if health.overlay is None:
         return []
+    answers = "read HAPI's tables instead" if settings.read_source_on_gap else "are refused"
     if health.overlay.gap:
-        answers = "read HAPI's tables instead" if settings.read_source_on_gap else "are refused"
         return [f"the overlay has a gap: {health.overlay.gap}; until the next poll live answers {answers}"]
     found = []
     oldest = settings.freshness_target_s or max(OLDEST_FRONTIER_S, OLDEST_FRONTIER_S * settings.poll_interval_s)
+    published_s = (health.looked_at - health.generation.published_at).total_seconds()
+    if health.overlay.waiting and published_s > oldest:
+        since = f"{published_s:,.0f} s after it was published"
+        found.append(f"{health.overlay.waiting}, {since}; live answers {answers}: does the sensor run?")
     if health.lag_s is not None and health.lag_s > oldest:
         found.append(f"the frontier is {health.lag_s:,.0f} s old: does the sensor run?")
     if health.overlay.entry_count >= settings.overlay_max_entries:
@@ -212,6 +231,8 @@ def _notes(health: Health) -> list[str]:
     ]
     if health.overlay is None:
         notes.append("the speed layer is off")
+    elif health.overlay.waiting:
+        notes.append(f"{health.overlay.waiting}: the next poll does, and until then answers do not come from it")
     return notes
 
 

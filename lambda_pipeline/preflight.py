@@ -30,6 +30,13 @@ SAMPLE = 10_000
 EXACT_COUNT_BELOW = 1_000_000
 CLOCK_TOLERANCE_S = 60.0
 
+_FUNCTIONS = {
+    "pg_control_system": "marks name the cluster that they are of",
+    "pg_walfile_name": "marks name the timeline that they are of",
+    "pg_logical_emit_message": "a poll cannot publish where HAPI's commits are asynchronous",
+}
+"""What polls and refreshes call, each by itself granted to everybody, and what for."""
+
 
 class Level(StrEnum):
     """How bad a finding is."""
@@ -143,7 +150,7 @@ def _server(connection: Connection, database: Database) -> Iterator[Finding]:
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
-    role, temporary, may_create, mark, exists = _row(connection, _RIGHTS)
+    role, temporary, may_create, exists = _row(connection, _RIGHTS)
     hint = "see sql/roles.sql"
     if exists:
         owned, foreign = _row(connection, _OWNED)
@@ -162,8 +169,11 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         yield Finding(
             Level.FAIL, "temporary tables", f"role {role} may not create them: a recompute (mode source) fails", hint
         )
-    if not mark:
-        yield Finding(Level.FAIL, "pg_control_system()", f"role {role} may not call it", "GRANT EXECUTE on it")
+    for function, purpose in _FUNCTIONS.items():
+        signature, allowed = _row(connection, _MAY_CALL, {"function": function})
+        if not allowed:
+            text = f"role {role} may not call it: {purpose}"
+            yield Finding(Level.FAIL, f"{function}()", text, f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")
 
 
 def _tables(connection: Connection, schema: HapiSchema, settings: Settings) -> Iterator[Finding]:
@@ -330,8 +340,14 @@ def _first_line(error: Exception) -> str:
 
 _RIGHTS = """
 SELECT current_user::text, has_database_privilege(current_database(), 'TEMPORARY'),
-       has_database_privilege(current_database(), 'CREATE'), has_function_privilege('pg_control_system()', 'EXECUTE'),
-       to_regnamespace('sqlonfhir') IS NOT NULL"""
+       has_database_privilege(current_database(), 'CREATE'), to_regnamespace('sqlonfhir') IS NOT NULL"""
+
+# Arguments differ between versions of PostgreSQL; of two functions of a name the one for text is called.
+_MAY_CALL = """
+SELECT oid::regprocedure::text, has_function_privilege(oid, 'EXECUTE')
+  FROM pg_proc
+ WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = %(function)s
+   AND NOT 'bytea'::regtype = ANY (proargtypes::oid[])"""
 
 _OWNED = """
 SELECT has_schema_privilege('sqlonfhir', 'CREATE'),

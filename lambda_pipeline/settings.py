@@ -4,17 +4,23 @@ Servers have the names their users know: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG
 `LAMBDA_PIPELINE_<NAME>`. Whichever server is not named is started from the embedded binaries (see `embedded/`).
 """
 
+import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import available_timezones
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lambda_pipeline.errors import ConfigurationError
 
 PACKAGE = Path(__file__).resolve().parent
+PREFIX = "LAMBDA_PIPELINE_"
+_CRON = re.compile(
+    r"[0-9*][0-9A-Za-z*,/#-]*( +[0-9A-Za-z*,/#-]+){4}|@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
+)
 
 
 def project_root() -> Path:
@@ -43,7 +49,7 @@ class Settings(BaseSettings):
     """Settings of every process of one deployment; immutable once read."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LAMBDA_PIPELINE_", frozen=True, hide_input_in_errors=True, populate_by_name=True, extra="ignore"
+        env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, populate_by_name=True, extra="ignore"
     )
 
     home: Path = Field(default_factory=_default_home, description="Folder of the embedded servers and of results.")
@@ -84,7 +90,7 @@ class Settings(BaseSettings):
     sweep_interval_s: Seconds = Field(30.0, description="Above that size: how often a poll scans on xmin all the same.")
     poll_page_rows: int = Field(5_000, ge=1, description="Resources flattened in one statement by a poll.")
     ttl_hours: float = Field(168.0, gt=0, description="Safety net of overlay entries, far above the refresh interval.")
-    ttl_hours_by_type: dict[str, float] = Field(default_factory=dict)
+    ttl_hours_by_type: Annotated[dict[str, float], NoDecode] = Field(default_factory=dict)
     overlay_max_entries: int = Field(200_000, ge=1)
     overlay_max_bytes: int = Field(512 * 1024 * 1024, ge=1)
     redis_prefix: str = "lambda_pipeline"
@@ -112,6 +118,21 @@ class Settings(BaseSettings):
             raise ValueError("not a time zone of the IANA database, such as Europe/Zurich")
         return name
 
+    @field_validator("ttl_hours_by_type", mode="before")
+    @classmethod
+    def _is_json(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('not a JSON object such as {"Observation": 96}') from None
+
+    @field_validator("nightly_cron")
+    @classmethod
+    def _is_cron(cls, text: str) -> str:
+        if not _CRON.fullmatch(text):
+            raise ValueError("not a cron expression of five fields, such as 0 2 * * *")
+        return text
+
     @property
     def results(self) -> Path:
         """Where query jobs put their files."""
@@ -132,5 +153,11 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"settings: {problems}", hint="see docs/settings.md") from None
+        problems = "; ".join(f"{_variable(*item['loc'])}: {item['msg']}" for item in error.errors())
+        raise ConfigurationError(problems, hint="see docs/settings.md") from None
+
+
+def _variable(name: int | str, *inside: int | str) -> str:
+    """The environment variable of a field, and where in its value."""
+    own = str(name) if str(name).isupper() else f"{PREFIX}{name}".upper()
+    return ".".join([own, *map(str, inside)])

@@ -86,7 +86,8 @@ def _told(health: Health) -> str:
         by_type = ", ".join(f"{count:,} {kind}" for kind, count in sorted(overlay.entries.items()) if count)
         entries = f"{overlay.entry_count:,} entries" + (f" ({by_type})" if by_type else "")
         facts.append(("overlay", f"{entries}, {overlay.size_bytes:,} bytes"))
-        facts.append(("coverage", f"gap: {overlay.gap}" if overlay.gap else "complete"))
+        waiting = f"waiting: {overlay.waiting}" if overlay.waiting else "complete"
+        facts.append(("coverage", f"gap: {overlay.gap}" if overlay.gap else waiting))
     facts.append(("quarantine", f"{len(health.quarantined):,} resources"))
     lines = [f"{name:<11} {text}" for name, text in facts]
     lines += [f"note        {note}" for note in health.notes]

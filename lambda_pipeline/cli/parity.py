@@ -81,7 +81,7 @@ def _tell(found: Sequence[Parity]) -> None:
 def check_refreshed(deployment: Deployment) -> None:
     """What `refresh` does at last: the sampled check of both layers, one line each.
 
-    A live check that is refused is only told: a refresh has done its part where Redis is down or not yet filled.
+    A live check that is refused is only told: a refresh has done its part where Redis is down.
 
     Raises:
         ParityMismatchError: resources differ; the generation stays published.

@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 from lambda_pipeline.demo import bodies
 from lambda_pipeline.demo.bundles import ORDER
 from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.errors import BadDataError, ConfigurationError
+from lambda_pipeline.errors import BadDataError
 
 Progress = Callable[[Path, int], None]
 """Called after each page with the file and the number of its resources stored so far."""
@@ -35,8 +35,8 @@ def load_files(demo: DemoHapi, paths: Sequence[Path], *, progress: Progress | No
         How many resources each file held.
 
     Raises:
-        ConfigurationError: a file cannot be read, or has another suffix.
-        BadDataError: a line or bundle cannot be used; names file and line. Files before it stay stored.
+        BadDataError: a file is missing or has another suffix: nothing is stored. Or a line or bundle cannot be used:
+            names file and line, and the files before it stay stored.
     """
     for path in paths:
         _lines_of(path)
@@ -146,11 +146,11 @@ def _lines_of(path: Path) -> bool:
     """Whether the file has one resource per line.
 
     Raises:
-        ConfigurationError: no such file, or a name that does not tell.
+        BadDataError: no such file, or a name that does not tell.
     """
     if not path.is_file():
-        raise ConfigurationError(f"{path} is not a file")
+        raise BadDataError(f"{path} is not a file")
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if suffix not in {".ndjson", ".jsonl", ".json"}:
-        raise ConfigurationError(f"{path.name}: unknown kind of file", hint=".ndjson or .json, also with .gz")
+        raise BadDataError(f"{path.name}: unknown kind of file", hint=".ndjson or .json, also with .gz")
     return suffix != ".json"

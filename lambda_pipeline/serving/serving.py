@@ -20,7 +20,7 @@ from lambda_pipeline.serving.layers import Layers, batch_layers, live_layers, so
 from lambda_pipeline.serving.merge import Layer, batch_only, gains_and_losses, superseding, with_views
 from lambda_pipeline.serving.sql_guard import GuardedSelect, guard
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source.flatten import data_error_reason, is_data_error
+from lambda_pipeline.source.flatten import is_data_error
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.views.view import Column, View
 
@@ -293,12 +293,24 @@ def _answer(
     )
 
 
+_IN_SQL = {
+    "22P02": "a text cannot be converted to the type that the statement asks for",
+    "22003": "a number is out of range for its type",
+    "22007": "a text cannot be read as a date or time; a FHIR date may be a year alone",
+    "22008": "a date or time is out of range",
+    "22012": "division by zero",
+    "21000": "a subquery that stands for one value gives several rows",
+}
+"""What an SQLSTATE means in a question; in a body of a resource it means something else (`source.flatten`)."""
+
+
 def query_failed(error: psycopg.Error) -> QueryFailedError:
     """What went wrong, without PostgreSQL's quotation of the value that it could not use."""
     if isinstance(error, psycopg.errors.QueryCanceled):
         return QueryFailedError("the query took too long", hint="narrow it, or raise LAMBDA_PIPELINE_QUERY_TIMEOUT_S")
     if is_data_error(error):
-        return QueryFailedError(data_error_reason(error.sqlstate or ""))
+        state = error.sqlstate or ""
+        return QueryFailedError(_IN_SQL.get(state, f"a value does not fit what is done with it (SQLSTATE {state})"))
     return QueryFailedError(reason(error))
 
 

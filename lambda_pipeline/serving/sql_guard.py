@@ -10,6 +10,7 @@ lies, and where there is one as a role that may read the batch views only.
 """
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from lambda_pipeline.serving.sql_functions import CALLABLE, is_refused_name
 from lambda_pipeline.serving.sql_tokens import Token, TokenType, at, tokens
 
 MAX_CHARACTERS = 100_000
+
+_BUT_GOT = re.compile(r" but got <Token .*", re.DOTALL)
+"""How sqlglot shows a token to its own developers."""
 
 _STARTS = ("select", "with", "values")
 _WRITES = ("insert", "update", "delete", "merge", "truncate", "create", "alter", "drop")
@@ -179,7 +183,7 @@ def _unreadable(statement: str, error: SqlglotError) -> BadRequestError:
     details = getattr(error, "errors", None) or [{}]
     line, column = details[0].get("line"), details[0].get("col")
     place = f", line {line}, column {column}" if line and column else ""
-    reason = str(details[0].get("description") or "it cannot be read").rstrip(".")
+    reason = _BUT_GOT.sub("", str(details[0].get("description") or "it cannot be read")).rstrip(".")
     return BadRequestError(f"SQL{place}: {reason}", hint="" if place else f"{len(statement)} characters")
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
 from lambda_pipeline.views.model import Reader
 from lambda_pipeline.views.statement import Statement
 from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, RESERVED_NAMES, Column, View
@@ -46,8 +46,11 @@ def load_views(folder: Path) -> tuple[View, ...]:
         The views, sorted by name.
 
     Raises:
+        ConfigurationError: there is no such folder; taken for an empty one it would retire every view.
         ViewDefinitionError: lists everything that is wrong with any of the files, two views of one name included.
     """
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is not a folder", hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS")
     views: dict[str, View] = {}
     problems: list[Problem] = []
     for path in sorted(folder.glob("*.json")):

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.cli.conftest import Program, patient
 from lambda_pipeline_tests.conftest import OwnRedis
 
@@ -78,12 +79,32 @@ def test_a_frontier_that_stands_still_is_unhealthy(
     assert "does the sensor run?" in asked.err
 
 
+def test_an_overlay_that_no_poll_fitted_to_the_generation_is_unhealthy_only_if_that_lasts(
+    published: DemoHapi, program: Program, redis_url: str, database_url: str
+) -> None:
+    published.load([patient("fritz", "male")])
+    program("poll")
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("lambda_pipeline:state", "compared_with", "0")
+    lately = program("status")
+    assert (lately.code, lately.err) == (0, "")
+    assert "coverage    waiting: no poll has compared the overlay with generation 1 yet" in lately.out
+    assert "note        no poll has compared the overlay with generation 1 yet: the next poll does" in lately.out
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE sqlonfhir.generation SET published_at = published_at - interval '1 hour'")
+    long = program("status")
+    assert long.code == 1
+    assert "unhealthy: no poll has compared the overlay with generation 1 yet, 3,6" in long.err
+    assert json.loads(program("status", "--json").out)["overlay"]["waiting"]
+    program("poll")
+    assert program("status").code == 0
+
+
 def test_without_the_speed_layer_there_is_nothing_to_poll(
     hapi: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program("refresh")
-    assert program("status").code == 1
     monkeypatch.setenv("LAMBDA_PIPELINE_SPEED_LAYER", "false")
+    program("refresh")
     asked = program("status")
     assert asked.code == 0
     assert "the speed layer is off" in asked.out
@@ -137,7 +158,7 @@ def test_check_sees_stamps_from_the_future(
     monkeypatch.setenv("LAMBDA_PIPELINE_SOURCE_TIMEZONE", "Mars/Olympus_Mons")
     asked = program("check")
     assert asked.code == 2
-    assert "source_timezone" in asked.complaint
+    assert "LAMBDA_PIPELINE_SOURCE_TIMEZONE" in asked.complaint
 
 
 def test_check_tells_of_bodies_with_nul_and_of_ids_an_upgrade_left_open(
@@ -157,6 +178,42 @@ def test_check_sees_large_objects(hapi: DemoHapi, program: Program) -> None:
     asked = program("check")
     assert asked.code == 0
     assert "ok   large objects: 1 current bodies lie in some, and they can be read" in asked.out
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LAMBDA_PIPELINE_POLL_INTERVAL_S", "abc"),
+        ("LAMBDA_PIPELINE_TTL_HOURS_BY_TYPE", "abc"),
+        ("LAMBDA_PIPELINE_TTL_HOURS_BY_TYPE", '{"Observation": "abc"}'),
+        ("LAMBDA_PIPELINE_NIGHTLY_CRON", "abc"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(
+    program: Program, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    asked = program("check")
+    assert (asked.code, asked.out) == (2, "")
+    assert variable in asked.complaint
+    assert "abc" not in asked.complaint
+
+
+@pytest.mark.parametrize("value", ["0 2 * * *", "*/15 1-5 1,15 * MON-FRI", "@daily"])
+def test_a_cron_expression_is_one(program: Program, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LAMBDA_PIPELINE_NIGHTLY_CRON", value)
+    assert Settings().nightly_cron == value
+
+
+def test_a_folder_of_views_that_is_not_there_retires_none(
+    published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LAMBDA_PIPELINE_VIEW_DEFINITIONS", str(tmp_path / "nowhere"))
+    asked = program("refresh")
+    assert asked.code == 2
+    assert "nowhere is not a folder" in asked.complaint
+    monkeypatch.delenv("LAMBDA_PIPELINE_VIEW_DEFINITIONS")
+    assert program("query", "patient_simple", "--count").out == "5\n"
 
 
 def test_check_wants_a_redis_that_forgets_nothing(

@@ -56,6 +56,34 @@ def test_every_operator_can_be_asked(
     assert set(asked.out.split()[1:]) == expected
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT 1 / (length(gender) - length(gender)) AS n FROM patient_simple", "division by zero"),
+        ("SELECT family::integer AS n FROM patient_simple", "cannot be converted to the type that the statement"),
+        ("SELECT family::date AS n FROM patient_simple", "cannot be read as a date"),
+        ("SELECT (SELECT id FROM patient_simple) AS n", "gives several rows"),
+    ],
+)
+def test_a_statement_that_fails_on_a_value_says_how_and_not_on_which(
+    published: DemoHapi, program: Program, tmp_path: Path, statement: str, said: str
+) -> None:
+    file = tmp_path / "question.sql"
+    file.write_text(statement)
+    asked = program("sql", str(file))
+    assert (asked.code, asked.out) == (1, "")
+    assert said in asked.complaint
+    assert "O'" not in asked.err
+
+
+def test_sql_that_cannot_be_read_is_answered_without_the_parsers_own_words(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "question.sql"
+    file.write_text("SELECT FROM WHERE")
+    asked = program("sql", str(file))
+    assert asked.code == 3
+    assert asked.complaint == "lambda-pipeline: SQL, line 1, column 17: Expected table name"
+
+
 def test_several_filters_must_all_hold(published: DemoHapi, program: Program) -> None:
     asked = program(
         "query", "patient_simple", "--where", "gender", "eq", "male", "--where", "birth_date", "gt", "1965", "--count"

@@ -125,6 +125,29 @@ def test_check_says_what_an_ordinary_role_lacks(
     assert "this role may not read hfj_res_ver" in checked.out
 
 
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("pg_logical_emit_message", "(boolean,text,text,boolean)"),
+        ("pg_walfile_name", "(pg_lsn)"),
+        ("pg_control_system", "()"),
+    ],
+)
+def test_check_names_functions_that_somebody_took_away(
+    with_roles: str, program: Program, monkeypatch: pytest.MonkeyPatch, function: str, arguments: str
+) -> None:
+    monkeypatch.setenv("HAPI_DB_URL", as_role(with_roles, "lambda_pipeline"))
+    with psycopg.connect(with_roles, autocommit=True) as connection:
+        connection.execute(f"REVOKE EXECUTE ON FUNCTION {function}{arguments} FROM PUBLIC".encode())
+        try:
+            checked = program("check")
+        finally:
+            connection.execute(f"GRANT EXECUTE ON FUNCTION {function}{arguments} TO PUBLIC".encode())
+    assert checked.code == 1
+    assert f"fail {function}(): role lambda_pipeline may not call it" in checked.out
+    assert f"GRANT EXECUTE ON FUNCTION {function}{arguments} TO lambda_pipeline" in checked.out
+
+
 def test_check_tries_whether_large_objects_can_be_read(
     with_roles: str, hapi: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ def tamper(site: Site, statement: str) -> None:
 
 def test_after_a_refresh_both_layers_are_compared_with_the_source(night: Site) -> None:
     for view in ("patients", "conditions"):
-        for mode, sources in (("batch", "batch generation 1"), ("merged", "batch generation 1, hapi")):
+        for mode, sources in (("batch", "batch generation 1"), ("merged", "batch generation 1, overlay")):
             passed, severity, metadata = result(night, dg.AssetKey([mode, view]), "parity")
             assert (passed, severity) == (True, ERROR)
             assert (metadata["checked"], metadata["mismatches"], metadata["changed_since"]) == (3, 0, 0)
@@ -61,12 +61,12 @@ def test_a_mismatch_fails_the_check_by_key_and_takes_nothing_back(night: Site) -
 
 def test_a_refused_comparison_is_a_failed_check_with_the_reason(night: Site) -> None:
     night.setenv("LAMBDA_PIPELINE_READ_SOURCE_ON_GAP", "false")
+    night.setenv("REDIS_URL", "unix:///nowhere/redis.sock")
     night.define(PATIENTS, CONDITIONS)
-    night.deployment.overlay.client.flushall()
     assert night.refresh().success
     passed, severity, metadata = result(night, MERGED, "parity")
     assert (passed, severity, metadata["error"]) == (False, ERROR, "coverage-gap")
-    assert "there is no overlay in Redis" in metadata["reason"]
+    assert "/nowhere/redis.sock" in metadata["reason"]
     assert "mode source" in metadata["ways_out"]
     assert result(night, BATCH, "parity")[0]
 

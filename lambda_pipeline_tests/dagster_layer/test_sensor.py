@@ -80,6 +80,7 @@ def test_the_cursor_shows_the_frontier_and_decides_nothing(night: Site) -> None:
 def test_changes_since_the_generation_are_caught_up_by_the_first_tick(site: Site) -> None:
     site.demo.update(patient("a"))
     site.refresh()
+    site.deployment.overlay.client.flushall()
     site.demo.update(patient("b"))
     tick = site.tick()
     assert "captured 1 change" in tick.skip_message

@@ -9,7 +9,7 @@ import pytest
 
 from lambda_pipeline.demo.loading import load_files
 from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.errors import BadDataError, ConfigurationError
+from lambda_pipeline.errors import BadDataError
 from lambda_pipeline_tests.demo.conftest import Rows
 
 PATIENT = {"resourceType": "Patient", "id": "p", "meta": {"tag": [{"system": "s", "code": "a"}]}, "gender": "male"}
@@ -86,7 +86,7 @@ def test_a_truncated_gzip_file_is_named_and_nothing_of_it_is_written(
 def test_a_missing_file_is_found_before_the_first_is_loaded(demo: DemoHapi, tmp_path: Path, rows: Rows) -> None:
     file = ndjson(tmp_path / "a.ndjson", PATIENT)
     for other in (tmp_path / "none.ndjson", ndjson(tmp_path / "a.xml", "<Patient/>")):
-        with pytest.raises(ConfigurationError, match=other.name):
+        with pytest.raises(BadDataError, match=other.name):
             load_files(demo, [file, other])
     assert rows(COUNT) == [(0,)]
 

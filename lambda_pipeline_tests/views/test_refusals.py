@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
 from lambda_pipeline.settings import sql_directory
 from lambda_pipeline.views import compile_view, lint, load_views
 
@@ -200,6 +200,12 @@ def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
     with pytest.raises(ViewDefinitionError) as raised:
         load_views(tmp_path)
     assert [problem.file for problem in raised.value.problems] == ["b.json", "c.json", "d.json"]
+
+
+def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    assert load_views(tmp_path) == ()
+    with pytest.raises(ConfigurationError, match="nowhere is not a folder"):
+        load_views(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", [*BATCH_TABLES, *(f"{table}_pkey" for table in BATCH_TABLES), "Quarantine", "labs__7"])

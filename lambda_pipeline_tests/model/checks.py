@@ -58,6 +58,7 @@ class Checks:
         tally: counts what is compared and refused.
 
     Attributes:
+        listed: no key was lost that tells which point reads there are; otherwise some stay until they expire.
         whole: nothing was lost or published since the last poll, so a live answer must come from the overlay.
     """
 
@@ -66,6 +67,7 @@ class Checks:
         self.setup = setup
         self.tally = tally
         self.whole = False
+        self.listed = True
         self._frontiers = {"overlay": 0, "batch": 0}
         self._published: list[str] = []
         self._expected: dict[tuple[int, int], tuple[Rows, set[str]]] = {}
@@ -152,28 +154,32 @@ class Checks:
         return served
 
     def _memory(self, served: Observation) -> None:
-        """Point reads are of the frontier; and once a generation covers all, the overlay is empty again."""
+        """Nothing is held that the generation covers; and point reads are of the frontier."""
+        assert served.batch is not None
         keys = [key for key in self.world.stored_keys() if ":stage:" not in key]
-        state = self.world.overlay.inspect().state
-        assert state is not None
-        mark = state.mark
-        now = self.world.hapi.server.after(self.seen(mark))
-        for key in keys:
-            if key.startswith("fhir:"):
-                _, kind, logical_id = key.split(":")
-                envelope = self.world.overlay.envelope(kind, logical_id)
-                resource = now.get((kind, logical_id))
-                require(
-                    envelope is not None
-                    and envelope["deleted"] == (resource is None or resource.deleted)
-                    and (resource is None or envelope["version"] == resource.version),
-                    f"point read of {kind}/{logical_id} is not of the frontier",
-                )
-        batch = served.batch
-        assert batch is not None
-        if self.seen(batch) == self.commits and not batch.running and not mark.running:
-            left = [key for key in keys if key != self.world.overlay.prefix + "state"]
-            require(not left, f"after publication, memory holds {', '.join(left)}")
+        reading = self.world.overlay.read(())
+        assert reading.state is not None
+        covered = [seq for seq, mark in reading.polls if mark.covered_by(served.batch)]
+        require(not covered, f"after a publication, entries of {len(covered)} polls are kept that it covers")
+        points = [key for key in keys if key.startswith("fhir:")]
+        if not reading.polls:
+            left = set(keys) - {self.world.overlay.prefix + "state"} - set(() if self.listed else points)
+            require(not left, f"after a publication, memory holds {', '.join(sorted(left))}")
+        if self.listed:
+            now = self.world.hapi.server.after(self.seen(reading.state.mark))
+            for key in points:
+                self._point(key, now)
+
+    def _point(self, key: str, now: oracle.State) -> None:
+        _, kind, logical_id = key.split(":")
+        envelope = self.world.overlay.envelope(kind, logical_id)
+        resource = now.get((kind, logical_id))
+        require(
+            envelope is not None
+            and envelope["deleted"] == (resource is None or resource.deleted)
+            and (resource is None or envelope["version"] == resource.version),
+            f"point read of {kind}/{logical_id} is not of the frontier",
+        )
 
     def _refusal(self, mode: str, error: AnswerRefusedError, *, there_is_one: bool) -> None:
         if not there_is_one:

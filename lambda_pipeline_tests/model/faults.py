@@ -81,7 +81,7 @@ class Faults:
         keys = [key for key in self.world.stored_keys() if not key.startswith("fhir:")]
         if not keys:
             return False
-        self.checks.whole = False
+        self.checks.whole = self.checks.listed = False
         self.world.redis.delete(keys[which % len(keys)])
         return None
 
@@ -93,7 +93,7 @@ class Faults:
         lost += [
             key for key in self.world.stored_keys() if key.startswith(tuple(f"{prefix}rows:{name}:" for name in names))
         ]
-        self.checks.whole = False
+        self.checks.whole = self.checks.listed = False
         self.world.redis.delete(*lost)
 
     def drop_entry(self, which: int, entry: int) -> bool | None:
@@ -109,7 +109,7 @@ class Faults:
 
     def evict(self, on: int) -> None:
         """Redis makes room by eviction, against what it should be configured to, until it is told otherwise."""
-        self.checks.whole = False
+        self.checks.whole = self.checks.listed = False
         self.world.evict(on=bool(on))
 
     def restart(self, persist: int) -> None:

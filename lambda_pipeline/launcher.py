@@ -98,12 +98,13 @@ def dev(
     urls = server_urls(settings)
     if changing and not urls.embedded_postgres:
         raise ConfigurationError("only the embedded source is kept changing", hint="unset HAPI_DB_URL")
-    environment = dagster_environment(settings, urls)
-    with Deployment(urls, views, settings) as deployment, _database(environment["DAGSTER_PG_URL"]) as dagster:
-        for database in (deployment.database, dagster):
-            with database.connect():
-                pass
-        deployment.overlay.inspect()
+    with Deployment(urls, views, settings) as deployment:
+        with deployment.database.connect():
+            deployment.overlay.inspect()
+        # Only now, since it may start a server: nothing is started where a configured one cannot be reached.
+        environment = dagster_environment(settings, urls)
+        with _database(environment["DAGSTER_PG_URL"]) as dagster, dagster.connect():
+            pass
         if urls.embedded_postgres:
             _prepare(deployment, patients, say)
     with _log(folder, wanted=detach) as log:

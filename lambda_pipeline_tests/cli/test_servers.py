@@ -37,6 +37,18 @@ def test_a_database_that_cannot_be_reached_is_one_line_and_2(
     assert "secret" not in asked.err
 
 
+def test_dev_starts_nothing_where_a_configured_server_cannot_be_reached(
+    program: Program, redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HAPI_DB_URL", "postgresql://nobody:secret@127.0.0.1:1/hapi")
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(tmp_path / "home"))
+    asked = program("dev", "--detach", "--port", "3999")
+    assert (asked.code, asked.out) == (2, "")
+    assert asked.err.count("\n") == 1
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_redis_that_cannot_be_reached_is_one_line_and_2(
     published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

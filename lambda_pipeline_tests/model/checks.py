@@ -91,7 +91,7 @@ class Checks:
 
         Args:
             number: of the step; some questions are asked only after every third or sixth.
-            batch: whether the step could have changed the batch layer.
+            batch: whether to ask the batch layer too: always after steps of ours, now and then after those of clients.
             live: what was observed already.
         """
         if batch:

@@ -39,7 +39,7 @@ class Machine:
             for number, step in enumerate(self.history.steps, start=1):
                 try:
                     self._step(step)
-                    self._check(number, batch=step[0] not in CLIENTS)
+                    self._check(number, batch=step[0] not in CLIENTS or number % 3 == 0)
                 except Exception as error:
                     error.add_note(f"at step {number}: {' '.join(map(str, step))}")
                     raise

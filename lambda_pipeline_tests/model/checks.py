@@ -204,6 +204,8 @@ class Checks:
         """One view through the public interface, filtered where it has something to filter by."""
         where = [Filter("gender", Operator.EQ, "male")] if view == "people" else []
         answer = self.world.serving.query(view, where=where)
+        if answer.sources != observation.sources:
+            return  # evicted in between: it has another frontier
         now, before = self._now_and_before(observation, view)
         if where:
             now, before = (Counter({row: n for row, n in of.items() if row[1] == "male"}) for of in (now, before))
@@ -219,6 +221,8 @@ class Checks:
     def _comparison(self, observation: Observation) -> None:
         """The cohort as an analyst asks for it, with what batch alone would say."""
         answer = self.world.serving.select(definitions.COHORT, compare=True)
+        if answer.sources != observation.sources:
+            return
         both = {view: self._now_and_before(observation, view) for view in definitions.COHORT_VIEWS}
         now, before = (
             oracle.cohort({view: rows[which] for view, rows in both.items()}, observation.columns) for which in (0, 1)

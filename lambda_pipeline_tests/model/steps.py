@@ -162,10 +162,20 @@ def _overtaken(draw: st.DrawFn) -> list[Step]:
     return [("begin", held, draw(st.integers(6, 70))), change, other, ("resume", 0, 0)]
 
 
+@st.composite
+def _hurt(draw: st.DrawFn) -> list[Step]:
+    """A call is hurt while it is held up, and goes on."""
+    held = draw(st.sampled_from(("poll", "refresh", "rebuild", "query", "prune")))
+    fault: Step = draw(st.sampled_from((("fail", 0), ("cut", 0), ("slow", 0))))
+    change: Step = ("put", draw(_kind), draw(_number), draw(_shape), "now")
+    return [change, ("begin", held, draw(st.integers(2, 70))), fault, ("resume", 0, 0)]
+
+
 MOTIFS: Mapping[str, st.SearchStrategy[list[Step]]] = {
     "late_commit": _late_commit(),
     "again": _again(),
     "overtaken": _overtaken(),
+    "hurt": _hurt(),
 }
 """Steps in an order that chance alone seldom brings about."""
 
@@ -192,7 +202,7 @@ KINDS: Mapping[str, Mapping[str, int]] = {
     "oddities": _CLIENTS | _ODDITIES | _OURS | {"raw": 3, "tag": 4, "untag": 4, "expunge": 4},
     "late": {"put": 5, "delete": 1, "toggle": 3, "open": 4, "commit": 4, "rollback": 1, "late_commit": 4} | _OURS,
     "interleaved": {"put": 3, "delete": 1, "toggle": 2, "names": 1, "overtaken": 6} | _OURS | _PAUSES,
-    "faults": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _FAULTS | {"restart": 1},
+    "faults": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _FAULTS | {"restart": 1, "hurt": 3},
     "views": {"put": 3, "delete": 1, "toggle": 1, "deploy": 4, "tag": 1, "flush": 1, "drop_state": 1} | _OURS | _PAUSES,
     "stamps": {"put": 4, "delete": 2, "toggle": 3, "names": 2, "replace": 1, "open": 2, "commit": 3, "rollback": 1}
     | _OURS,

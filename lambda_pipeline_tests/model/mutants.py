@@ -41,9 +41,8 @@ MUTANTS = (
     Mutant(
         "tombstones are dropped",
         "serving/layers.py",
-        'if json.loads(packed)["s"] > covered}',
-        'if json.loads(packed)["s"] > covered and json.loads(packed)["r"]}',
-        ("late", "interleaved"),
+        "        return dict(entries)\n",
+        '        return {name: packed for name, packed in entries.items() if json.loads(packed)["r"]}\n',
     ),
     Mutant(
         "tombstones do not shadow",

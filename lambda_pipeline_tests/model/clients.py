@@ -59,14 +59,9 @@ class Clients:
             at.put("Patient", f"p{number}", {**patient, "active": False})
         return None
 
-    def toggle(self, kind: str, number: int, place: str) -> bool | None:
-        logical_id = bodies.logical_id(kind, number)
+    def toggle(self, kind: str, number: int, place: str) -> bool:
         with self.hapi.at(place) as at:
-            body = _readable(at, kind, logical_id)
-            if body is None:
-                return False
-            at.put(kind, logical_id, bodies.toggled(kind, body))
-        return None
+            return _toggled(at, kind, bodies.logical_id(kind, number))
 
     def names(self, number: int, count: int, place: str) -> bool | None:
         with self.hapi.at(place) as at:
@@ -87,15 +82,13 @@ class Clients:
             at.delete(kind, logical_id)
             at.put(kind, logical_id, bodies.body(kind, shape))
 
-    def lose_version(self, kind: str, number: int, place: str) -> bool | None:
+    def lose_version(self, kind: str, number: int, place: str) -> bool:
         logical_id = bodies.logical_id(kind, number)
         with self.hapi.at(place) as at:
-            body = _readable(at, kind, logical_id)
-            if body is None:
+            if not _toggled(at, kind, logical_id):
                 return False
-            at.put(kind, logical_id, bodies.toggled(kind, body))
             at.lose_version(kind, logical_id)
-        return None
+        return True
 
     def bare_delete(self, kind: str, number: int, place: str) -> bool | None:
         logical_id = bodies.logical_id(kind, number)
@@ -154,3 +147,12 @@ def _readable(at: Open, kind: str, logical_id: str) -> Body | None:
     resource = at.living(kind, logical_id)
     readable = resource.readable() if resource else None
     return readable[1] if readable else None
+
+
+def _toggled(at: Open, kind: str, logical_id: str) -> bool:
+    """Put a resource on the other side of its view's `where`; False where there is none."""
+    body = _readable(at, kind, logical_id)
+    if body is None:
+        return False
+    at.put(kind, logical_id, bodies.toggled(kind, body))
+    return True

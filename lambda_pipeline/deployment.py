@@ -92,13 +92,12 @@ class Deployment:
     def refresh(self, *, full: bool = False) -> Generation:
         """Build or refresh all views and publish them (`batch.refresh.refresh`), then fit the overlay to them.
 
-        The overlay forgets what is covered, and is compared with the new generation: live answers need both before they
-        come from it again. The next poll would do the same, so it may fail here.
+        A poll does that: it forgets what is covered, and compares the rest with the new generation, before which live
+        answers do not come from the overlay again. The next one would do the same, so it may fail here.
         """
         generation = refresh(self.database, self.views, self.settings, full=full)
         if self.settings.speed_layer:
             try:
-                self.overlay.prune(generation.number, generation.mark)
                 self.capture.poll()
             except LambdaPipelineError as error:
                 logger.warning("generation %d is published, the overlay is of the last: %s", generation.number, error)

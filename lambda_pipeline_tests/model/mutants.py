@@ -200,6 +200,13 @@ MUTANTS = (
         ("oddities",),
     ),
     Mutant(
+        "a refresh does not write down the keys of what changed",
+        "batch/refresh.py",
+        "update_keys(self.connection, self.filler.tables, changed)",
+        "update_keys(self.connection, self.filler.tables, {})",
+        ("oddities",),
+    ),
+    Mutant(
         "a refresh leaves the rows of what is deleted",
         "batch/refresh.py",
         "keys = [resource.key for resource in changed]",

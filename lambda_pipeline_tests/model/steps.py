@@ -171,11 +171,21 @@ def _hurt(draw: st.DrawFn) -> list[Step]:
     return [change, ("begin", held, draw(st.integers(2, 70))), fault, ("resume", 0, 0)]
 
 
+@st.composite
+def _gone(draw: st.DrawFn) -> list[Step]:
+    """A resource that a refresh has just taken in is gone without a trace before the next one."""
+    kind, number = draw(_kind), draw(st.integers(3, 9))
+    looks = st.sampled_from((("poll",), ("refresh",)))
+    made: Step = ("put", kind, number, draw(_shape), "now")
+    return [made, ("refresh",), draw(looks), ("expunge", kind, number, 1, "now"), draw(looks)]
+
+
 MOTIFS: Mapping[str, st.SearchStrategy[list[Step]]] = {
     "late_commit": _late_commit(),
     "again": _again(),
     "overtaken": _overtaken(),
     "hurt": _hurt(),
+    "gone": _gone(),
 }
 """Steps in an order that chance alone seldom brings about."""
 
@@ -199,7 +209,7 @@ CLIENTS = frozenset(_CLIENTS | _ODDITIES | _LATE | {"populate": 1})
 KINDS: Mapping[str, Mapping[str, int]] = {
     "everything": _CLIENTS | _ODDITIES | _LATE | _OURS | _PAUSES | _FAULTS | {"deploy": 1} | dict.fromkeys(MOTIFS, 1),
     "plain": _CLIENTS | _OURS | {"again": 3},
-    "oddities": _CLIENTS | _ODDITIES | _OURS | {"raw": 3, "tag": 4, "untag": 4, "expunge": 4},
+    "oddities": _CLIENTS | _ODDITIES | _OURS | {"raw": 3, "tag": 4, "untag": 4, "gone": 4},
     "late": {"put": 5, "delete": 1, "toggle": 3, "open": 4, "commit": 4, "rollback": 1, "late_commit": 4} | _OURS,
     "interleaved": {"put": 3, "delete": 1, "toggle": 2, "names": 1, "overtaken": 6} | _OURS | _PAUSES,
     "faults": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _FAULTS | {"restart": 1, "hurt": 3},

@@ -100,11 +100,13 @@ def dev(
         raise ConfigurationError("only the embedded source is kept changing", hint="unset HAPI_DB_URL")
     with Deployment(urls, views, settings) as deployment:
         with deployment.database.connect():
-            deployment.overlay.inspect()
+            pass
+        if settings.dagster_pg_url is not None:
+            with _database(settings.dagster_pg_url.get_secret_value()) as dagster, dagster.connect():
+                pass
+        deployment.overlay.inspect()
         # Only now, since it may start a server: nothing is started where a configured one cannot be reached.
         environment = dagster_environment(settings, urls)
-        with _database(environment["DAGSTER_PG_URL"]) as dagster, dagster.connect():
-            pass
         if urls.embedded_postgres:
             _prepare(deployment, patients, say)
     with _log(folder, wanted=detach) as log:

@@ -37,6 +37,15 @@ def no_configured_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     load_settings.cache_clear()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_servers_in_the_checkout() -> Iterator[None]:
+    """No test starts servers in the checkout's own home, where nobody would stop them."""
+    home = PROJECT / ".lambda_pipeline"
+    there = home.exists()
+    yield
+    assert there or not home.exists(), f"a test without servers of its own started some in {home}"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of recorded data and conformance tests, beside the project."""

@@ -76,7 +76,9 @@ def test_a_statement_that_fails_on_a_value_says_how_and_not_on_which(
     assert "O'" not in asked.err
 
 
-def test_sql_that_cannot_be_read_is_answered_without_the_parsers_own_words(program: Program, tmp_path: Path) -> None:
+def test_sql_that_cannot_be_read_is_answered_without_the_parsers_own_words(
+    published: DemoHapi, program: Program, tmp_path: Path
+) -> None:
     file = tmp_path / "question.sql"
     file.write_text("SELECT FROM WHERE")
     asked = program("sql", str(file))

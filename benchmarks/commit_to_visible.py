@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.pipeline import Bench, Pipeline
 from benchmarks.report import Finding
 from benchmarks.timing import milliseconds
-from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.hapi import bodies
 from lambda_pipeline.serving import Filter, Operator
 
 _LOOK_EVERY_S = 0.02
@@ -24,7 +24,7 @@ def commit_to_visible(bench: Bench) -> Finding:
     random = Random(1)
     with bench.pipeline() as pipeline:
         pipeline.refresh()
-        pipeline.capture.poll()
+        pipeline.poller.poll()
         interval_s = pipeline.settings.poll_interval_s
         patient = _first_patient(pipeline)
         delays = []
@@ -78,7 +78,7 @@ def _polling(pipeline: Pipeline, interval_s: float) -> "Iterator[Future[None]]":
     def run() -> None:
         due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
-            pipeline.capture.poll()
+            pipeline.poller.poll()
             due += interval_s
 
     with ThreadPoolExecutor(1) as executor:

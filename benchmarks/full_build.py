@@ -10,7 +10,7 @@ from benchmarks.pipeline import Bench, Pipeline
 from benchmarks.report import Finding, Value
 from benchmarks.timing import best, milliseconds
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source import Relation, Scope, open_tables
+from lambda_pipeline.source import ResourceRange, ResourceRelation, open_tables
 from lambda_pipeline.views import View
 
 
@@ -39,13 +39,13 @@ def full_build(bench: Bench) -> Finding:
 
 def _measured(connection: Connection, pipeline: Pipeline, view: View, build_ms: float) -> tuple[Value, ...]:
     tables = open_tables(connection, pipeline.settings.hapi_schema, pipeline.settings.source_timezone, {view.resource})
-    stored = tables.stored(view.resource, Scope(), complete=view.complete_body)
-    compiled = Relation(view.select(stored.query), stored.parameters)
-    floor = Relation(sql.SQL(PARSE_ONLY), {"resource_type": view.resource})
+    stored = tables.stored(view.resource, ResourceRange(), complete=view.complete_body)
+    compiled = ResourceRelation(view.select(stored.query), stored.parameters)
+    floor = ResourceRelation(sql.SQL(PARSE_ONLY), {"resource_type": view.resource})
     actions = {"floor": _counted(connection, floor), "compiled": _flattened(connection, compiled)}
     statement = hand_written().get(view.name)
     if statement is not None:
-        by_hand = Relation(statement, {"resource_type": view.resource})
+        by_hand = ResourceRelation(statement, {"resource_type": view.resource})
         require_equal_rows(connection, view, compiled, by_hand)
         actions["by hand"] = _flattened(connection, by_hand)
     taken = best(actions, pipeline.sizes.rounds)
@@ -60,11 +60,11 @@ def _measured(connection: Connection, pipeline: Pipeline, view: View, build_ms: 
     )  # fmt: skip
 
 
-def _counted(connection: Connection, relation: Relation) -> Callable[[], object]:
+def _counted(connection: Connection, relation: ResourceRelation) -> Callable[[], object]:
     return lambda: _one(connection, relation.query, relation.parameters)
 
 
-def _flattened(connection: Connection, relation: Relation) -> Callable[[], object]:
+def _flattened(connection: Connection, relation: ResourceRelation) -> Callable[[], object]:
     statement = sql.SQL("CREATE UNLOGGED TABLE flattened AS {}").format(relation.query)
 
     def run() -> None:
@@ -74,7 +74,9 @@ def _flattened(connection: Connection, relation: Relation) -> Callable[[], objec
     return run
 
 
-def require_equal_rows(connection: Connection, view: View, compiled: Relation, by_hand: Relation) -> None:
+def require_equal_rows(
+    connection: Connection, view: View, compiled: ResourceRelation, by_hand: ResourceRelation
+) -> None:
     """Compare all rows and columns of a view with what another statement gives.
 
     Raises:

@@ -21,7 +21,7 @@ def merged_count(bench: Bench) -> Finding:
         pipeline.refresh()
         results = pipeline.change_results(0, bench.sizes.entries)
         patients = pipeline.change_patients(0, bench.sizes.entries // 10)
-        pipeline.capture.poll()
+        pipeline.poller.poll()
         questions: dict[str, tuple[int, Callable[[Mode], Answer]]] = {
             "SELECT count(*) over one view": (results, lambda mode: pipeline.serving.select(COUNT, mode=mode)),
             "the same, with added and removed": (

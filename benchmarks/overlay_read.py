@@ -14,7 +14,7 @@ def overlay_read(bench: Bench) -> Finding:
         held = 0
         for target in (max(1, bench.sizes.entries // 10), bench.sizes.entries):
             pipeline.change_results(held, target)
-            pipeline.capture.poll()
+            pipeline.poller.poll()
             entries = pipeline.overlay.read([view]).rows[view.name]
             held = len(entries)
             taken = best({"read": lambda: pipeline.overlay.read([view])}, pipeline.sizes.rounds + 2)["read"]

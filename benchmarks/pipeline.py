@@ -15,18 +15,18 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from lambda_pipeline import embedded
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo import bodies
-from lambda_pipeline.demo.loading import load_files
-from lambda_pipeline.demo.population import generate
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi import bodies
+from lambda_pipeline.demo.hapi.loading import load_files
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.demo.hospital.population import generate
+from lambda_pipeline.development import embedded
 from lambda_pipeline.serving import Serving
 from lambda_pipeline.settings import Settings, sql_directory
-from lambda_pipeline.speed.capture import Capture
 from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline.views import View, load_views
 
 _POPULATION = "population"
@@ -61,7 +61,7 @@ class Pipeline:
         self.database = Database(database_url)
         self.overlay = Overlay(redis_url, self.settings)
         self.demo = DemoHapi(self.database, referential_integrity=False)
-        self.capture = Capture(self.database, self.overlay, self.views, self.settings)
+        self.poller = Poller(self.database, self.overlay, self.views, self.settings)
         self.serving = Serving(self.database, self.overlay, self.views, self.settings)
 
     def view(self, name: str) -> View:

@@ -13,7 +13,7 @@ def poll(bench: Bench) -> Finding:
     """Polls after bursts of several sizes, and idle ones before and after them."""
     with bench.pipeline() as pipeline:
         pipeline.refresh()
-        pipeline.capture.poll()
+        pipeline.poller.poll()
         interval_s = pipeline.settings.poll_interval_s
         rows = [_idle(pipeline, "idle, empty overlay", interval_s)]
         done = 0
@@ -37,11 +37,11 @@ def poll(bench: Bench) -> Finding:
 
 def _after(pipeline: Pipeline, first: int, last: int, interval_s: float) -> tuple[Value, ...]:
     pipeline.change_results(first, last)
-    done = pipeline.capture.poll()
+    done = pipeline.poller.poll()
     rate = done.count / done.seconds if done.count else None
     return ("after a burst", done.count, milliseconds(done.seconds), rate, done.seconds / interval_s)
 
 
 def _idle(pipeline: Pipeline, name: str, interval_s: float) -> tuple[Value, ...]:
-    taken = statistics.median(seconds(pipeline.capture.poll) for _ in range(_IDLE_POLLS))
+    taken = statistics.median(seconds(pipeline.poller.poll) for _ in range(_IDLE_POLLS))
     return (name, 0, milliseconds(taken), None, taken / interval_s)

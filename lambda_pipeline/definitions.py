@@ -1,33 +1,6 @@
-"""Everything Dagster is told, in one place. Reads settings and view definitions; asks no server."""
+"""The Dagster code location that `workspace.yaml` names: every definition of the deployment in the environment."""
 
-import dagster as dg
-
-from lambda_pipeline.assets import parity_checks, pipeline_assets
-from lambda_pipeline.jobs import nightly_refresh, parity_check_job, query_jobs
-from lambda_pipeline.resources import DeploymentResource, ServingResource, deployed_views
-from lambda_pipeline.schedules import nightly_schedule
-from lambda_pipeline.sensors import capture_sensor
-from lambda_pipeline.settings import Settings, load_settings
-
-
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """The definitions of one deployment.
-
-    Raises:
-        ViewDefinitionError: a view definition is malformed or not supported; lists every problem.
-        ConfigurationError: there is no view definition.
-    """
-    views = deployed_views(settings.view_definitions)
-    return dg.Definitions(
-        assets=pipeline_assets(views, settings),
-        asset_checks=[parity_checks(views, settings)] if settings.parity_sample else [],
-        jobs=[nightly_refresh(views, settings), parity_check_job(settings), *query_jobs(views)],
-        schedules=[nightly_schedule(settings)],
-        sensors=[capture_sensor(settings)] if settings.speed_layer else [],
-        resources={"deployment": DeploymentResource(), "serving": ServingResource()},
-        # A process per step would cost seconds each, and parallel work happens inside PostgreSQL.
-        executor=dg.in_process_executor,
-    )
-
+from lambda_pipeline.orchestration.build import build_definitions
+from lambda_pipeline.settings import load_settings
 
 defs = build_definitions(load_settings())

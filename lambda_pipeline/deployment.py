@@ -1,27 +1,29 @@
-"""One deployment: its servers, its views and the layers wired over them: where CLI, Dagster and notebooks start."""
+"""One deployment: the three layers over given servers.
+
+Starts no server: who has no URL for one asks `api.open_deployment`, or `development.urls`.
+"""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from lambda_pipeline import embedded
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import ConfigurationError, LambdaPipelineError
 from lambda_pipeline.serving import Serving
-from lambda_pipeline.settings import Settings, load_settings
-from lambda_pipeline.speed.capture import Capture
+from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
-from lambda_pipeline.views import View, load_views
+from lambda_pipeline.speed.poll import Poller
+from lambda_pipeline.views import View
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUrls:
-    """Where the servers are, and which of them are ours.
+    """Where the servers are, and which of them are embedded.
 
     Attributes:
         hapi_db: HAPI's database; empty when it was not asked for.
@@ -36,24 +38,23 @@ class ServerUrls:
     embedded_redis: bool
 
 
-def server_urls(settings: Settings) -> ServerUrls:
-    """URLs of both servers; whichever is not configured is started from the embedded binaries, or attached to.
+def configured_urls(settings: Settings) -> ServerUrls | None:
+    """The servers that the settings name; None when HAPI_DB_URL or REDIS_URL is not set.
 
     Raises:
-        ConfigurationError: a URL is set that cannot be used, or a server is missing and the binaries are not installed.
-        ServerUnavailableError: an embedded server does not start.
+        ConfigurationError: BATCH_DB_URL is set.
     """
     if settings.batch_db_url is not None:
         raise ConfigurationError(
             "BATCH_DB_URL is reserved and not supported yet", hint="unset it: views live in HAPI's database"
         )
-    own_postgres, own_redis = settings.hapi_db_url is None, settings.redis_url is None
-    own = embedded.start(settings.home, postgres=own_postgres, redis=own_redis) if own_postgres or own_redis else None
+    if settings.hapi_db_url is None or settings.redis_url is None:
+        return None
     return ServerUrls(
-        hapi_db=settings.hapi_db_url.get_secret_value() if settings.hapi_db_url else own.postgres_url if own else "",
-        redis=settings.redis_url.get_secret_value() if settings.redis_url else own.redis_url if own else "",
-        embedded_postgres=own_postgres,
-        embedded_redis=own_redis,
+        hapi_db=settings.hapi_db_url.get_secret_value(),
+        redis=settings.redis_url.get_secret_value(),
+        embedded_postgres=False,
+        embedded_redis=False,
     )
 
 
@@ -74,20 +75,8 @@ class Deployment:
             urls.hapi_db, pool_size=settings.pool_size, connect_timeout_s=settings.connect_timeout_s
         )
         self.overlay = Overlay(urls.redis, settings)
-        self.capture = Capture(self.database, self.overlay, self.views, settings)
+        self.poller = Poller(self.database, self.overlay, self.views, settings)
         self.serving = Serving(self.database, self.overlay, self.views, settings)
-
-    @classmethod
-    def open(cls, settings: Settings | None = None) -> Self:
-        """The deployment that the environment describes.
-
-        Raises:
-            ViewDefinitionError: a view definition is malformed or not supported.
-            ConfigurationError, ServerUnavailableError: as `server_urls`.
-        """
-        settings = settings or load_settings()
-        views = load_views(settings.view_definitions)
-        return cls(server_urls(settings), views, settings)
 
     def refresh(self, *, full: bool = False) -> Generation:
         """Build or refresh all views and publish them (`batch.refresh.refresh`), then fit the overlay to them.
@@ -98,7 +87,7 @@ class Deployment:
         generation = refresh(self.database, self.views, self.settings, full=full)
         if self.settings.speed_layer:
             try:
-                self.capture.poll()
+                self.poller.poll()
             except LambdaPipelineError as error:
                 logger.warning("generation %d is published, the overlay is of the last: %s", generation.number, error)
         return generation

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
-from lambda_pipeline import embedded
+from lambda_pipeline.development import embedded
 from lambda_pipeline.settings import load_settings
 
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60, database=None)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from lambda_pipeline.batch import tables as view_tables
+from lambda_pipeline.batch import view_tables
 from lambda_pipeline.batch.progress import Progress
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source import Flattened, HapiTables, Relation, Scope, Unreadable, flatten
+from lambda_pipeline.source import Flattened, HapiTables, ResourceRange, ResourceRelation, Unreadable, flatten
 from lambda_pipeline.views.view import View
 
 
@@ -44,13 +44,13 @@ class Filler:
         rows = 0
         unreadable: list[Unreadable] = []
         for start in range(0, len(res_ids), self.chunk_rows):
-            part = self._flatten(view, table, Scope(res_ids=tuple(res_ids[start : start + self.chunk_rows])))
+            part = self._flatten(view, table, ResourceRange(res_ids=tuple(res_ids[start : start + self.chunk_rows])))
             rows += part.rows
             unreadable += part.unreadable
         return Flattened(rows, tuple(unreadable))
 
-    def _flatten(self, view: View, table: sql.Identifier, scope: Scope) -> Flattened:
-        def write(relation: Relation) -> int:
+    def _flatten(self, view: View, table: sql.Identifier, scope: ResourceRange) -> Flattened:
+        def write(relation: ResourceRelation) -> int:
             return view_tables.insert(self.connection, view, table, relation)
 
         return flatten(self.connection, self.tables, view.resource, scope, write, complete=view.complete_body)

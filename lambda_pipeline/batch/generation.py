@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source.mark import Mark
+from lambda_pipeline.source.snapshot import SnapshotMark
 from lambda_pipeline.views.view import Column, View
 
 SCHEMA = "sqlonfhir"
@@ -87,7 +87,7 @@ class Generation:
 
     number: int
     kind: str
-    mark: Mark
+    mark: SnapshotMark
     published_at: datetime
     changes: int
     repaired: int
@@ -120,7 +120,7 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
     number, kind, mark, published_at, changes, repaired, repairs = row
     views = {name: _view(row) for name, *row in connection.execute(_VIEWS, {"generation": number})}
     by_type = {kind: Repairs(each["gone"], each["altered"], tuple(each["resources"])) for kind, each in repairs.items()}
-    return Generation(number, kind, Mark.parse(mark), published_at, changes, repaired, views, by_type)
+    return Generation(number, kind, SnapshotMark.parse(mark), published_at, changes, repaired, views, by_type)
 
 
 def installed(connection: Connection) -> bool:

@@ -15,15 +15,21 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from lambda_pipeline.batch import tables as view_tables
+from lambda_pipeline.batch import view_tables
 from lambda_pipeline.batch.fill import Filler
 from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, Repairs, published, record
-from lambda_pipeline.batch.keys import ChangedResource, compare_keys, repairs_by_type, replace_keys, update_keys
+from lambda_pipeline.batch.key_comparison import (
+    ChangedResource,
+    compare_keys,
+    repairs_by_type,
+    replace_keys,
+    update_keys,
+)
 from lambda_pipeline.database import Connection, Database, reason
 from lambda_pipeline.errors import RefreshError, RefreshInProgressError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import Mark, by_key, changes_since, marked_snapshot, open_tables
-from lambda_pipeline.source.durable import commit_durably
+from lambda_pipeline.source import SnapshotMark, by_key, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.source.wal import commit_durably
 from lambda_pipeline.views.view import RESERVED_NAMES, View
 
 logger = logging.getLogger(__name__)
@@ -103,7 +109,7 @@ class _Refresh:
 
     connection: Connection
     filler: Filler
-    mark: Mark
+    mark: SnapshotMark
     last: Generation | None
     number: int
 

@@ -4,8 +4,8 @@ import logging
 
 import click
 
-from lambda_pipeline import embedded
 from lambda_pipeline.demo import story
+from lambda_pipeline.development import embedded
 from lambda_pipeline.settings import load_settings
 
 logger = logging.getLogger("lambda_pipeline")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.api import Deployment, open_deployment
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.errors import SourceError
 
 
@@ -15,7 +15,7 @@ def opened() -> Iterator[Deployment]:
     Raises:
         SourceError: as its layers raise it; that an embedded source is still empty is said in words that help there.
     """
-    with Deployment.open() as deployment:
+    with open_deployment() as deployment:
         try:
             yield deployment
         except SourceError:

@@ -14,8 +14,9 @@ from psycopg import sql
 
 from lambda_pipeline.database import Connection, reason
 from lambda_pipeline.errors import BadDataError, QueryFailedError
+from lambda_pipeline.source.documents import documents_relation
 from lambda_pipeline.source.flatten import data_error_reason, is_data_error
-from lambda_pipeline.views import View, documents_relation
+from lambda_pipeline.views import View
 
 PAGE = 1_000
 

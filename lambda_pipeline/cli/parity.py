@@ -7,10 +7,10 @@ from typing import Literal
 import click
 
 from lambda_pipeline.cli.deployed import opened
+from lambda_pipeline.console import render
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, ParityMismatchError
-from lambda_pipeline.serving.parity import DEFAULT_SAMPLE, SERVED_MODES, Parity, ServedMode, check_parity
-from lambda_pipeline.serving.tables import render
+from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, SERVED_MODES, Parity, ServedMode, check_parity
 from lambda_pipeline.settings import load_settings
 
 logger = logging.getLogger(__name__)

@@ -26,18 +26,18 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "stop": ("servers", "Stop Dagster and the embedded servers, whoever started them; data stays."),
     "clean": ("servers", "Stop everything and remove what is kept under LAMBDA_PIPELINE_HOME: data, logs, results."),
     "check": (
-        "inspection",
+        "status",
         "Check servers, versions, rights, HAPI's tables and view definitions before use.",
     ),
-    "status": ("inspection", "Show what is published, how fresh answers are, and what is wrong."),
-    "refresh": ("layers", "Build or refresh all views and publish them as one generation."),
-    "poll": ("layers", "Capture what changed in HAPI since the last poll, once."),
+    "status": ("status", "Show what is published, how fresh answers are, and what is wrong."),
+    "refresh": ("refresh", "Build or refresh all views and publish them as one generation."),
+    "poll": ("refresh", "Capture what changed in HAPI since the last poll, once."),
     "parity": ("parity", "Compare what is served with a recompute from HAPI's tables, resource by resource."),
     "query": ("questions", "Ask for rows of VIEW."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "views": ("views", "Check, show, run, list and drop view definitions."),
     "load": (
-        "source",
+        "load",
         "Put FHIR FILES into the embedded source: NDJSON, bundles, single resources; also gzipped.",
     ),
 }

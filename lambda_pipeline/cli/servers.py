@@ -2,7 +2,7 @@
 
 import click
 
-from lambda_pipeline import embedded, launcher
+from lambda_pipeline.development import embedded, launcher
 from lambda_pipeline.settings import load_settings
 
 

@@ -10,12 +10,12 @@ from typing import get_args
 
 import click
 
-from lambda_pipeline import embedded
-from lambda_pipeline.catalog import drop_retired, view_statuses
+from lambda_pipeline.batch.view_status import drop_retired, view_statuses
 from lambda_pipeline.cli.deployed import opened
 from lambda_pipeline.cli.documents import lines_of, run
-from lambda_pipeline.cli.inspection import views_table
+from lambda_pipeline.cli.status import views_table
 from lambda_pipeline.database import Database
+from lambda_pipeline.development import embedded
 from lambda_pipeline.errors import Problem, ViewDefinitionError
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import StreamFormat, stream

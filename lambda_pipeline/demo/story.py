@@ -17,16 +17,16 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from lambda_pipeline.batch.generation import Generation
+from lambda_pipeline.console import render
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.day import a_day
-from lambda_pipeline.demo.population import populate
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.demo.hospital.day import a_day
+from lambda_pipeline.demo.hospital.population import populate
 from lambda_pipeline.deployment import Deployment, ServerUrls
 from lambda_pipeline.errors import LambdaPipelineError
 from lambda_pipeline.serving import Answer
-from lambda_pipeline.serving.tables import render
 from lambda_pipeline.settings import Settings, sql_directory
-from lambda_pipeline.speed.capture import Poll
+from lambda_pipeline.speed.poll import Poll
 from lambda_pipeline.views import load_views
 
 DATABASE = "lambda_pipeline_demo"
@@ -109,7 +109,7 @@ def _night(deployment: Deployment, say: Say) -> Asked:
     say("")
     say("2. The first night. The nightly job builds every view and publishes them as one generation.")
     _published(deployment.refresh(), say)
-    deployment.capture.poll()
+    deployment.poller.poll()
     say("   The sensor takes over: from here on it captures every change in Redis.")
     asked = _ask(deployment, "after the night")
     say("   The question: which men have diabetes?")
@@ -124,7 +124,7 @@ def _day(deployment: Deployment, demo: DemoHapi, before: Asked, say: Say) -> Ask
         say(f"   - {event}")
     say("")
     say("4. One tick of the sensor, and the same question.")
-    _captured(deployment.capture.poll(), say)
+    _captured(deployment.poller.poll(), say)
     asked = _ask(deployment, "during the day")
     came, left = asked.patients - before.patients, before.patients - asked.patients
     say(
@@ -144,7 +144,7 @@ def _next_night(deployment: Deployment, before: Asked, say: Say) -> Asked:
     say("5. The next night. The refresh takes in the day, and the overlay forgets what is covered.")
     generation = deployment.refresh()
     _published(generation, say)
-    left = deployment.overlay.inspect()
+    left = deployment.overlay.read_status()
     entries = left.state.entry_count if left.state else 0
     say(f"   {entries} entries left in the overlay.")
     _expect(not entries, "the overlay was not pruned")

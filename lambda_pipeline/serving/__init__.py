@@ -2,6 +2,6 @@
 
 from lambda_pipeline.serving.answer import Answer, Counts, Mode, QuarantinedResource
 from lambda_pipeline.serving.filters import Filter, Operator, parse_filter
-from lambda_pipeline.serving.serving import Serving
+from lambda_pipeline.serving.service import Serving
 
 __all__ = ["Answer", "Counts", "Filter", "Mode", "Operator", "QuarantinedResource", "Serving", "parse_filter"]

@@ -37,11 +37,11 @@ from typing import Any, Literal, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lambda_pipeline.console import render
 from lambda_pipeline.errors import BadRequestError, ConfigurationError
 from lambda_pipeline.serving.answer import Answer
 from lambda_pipeline.serving.column_types import Kind, kind_of, numeric_modifiers
 from lambda_pipeline.serving.frames import python_values
-from lambda_pipeline.serving.tables import render
 from lambda_pipeline.views.view import Column
 
 FileFormat = Literal["csv", "parquet"]

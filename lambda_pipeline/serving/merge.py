@@ -16,7 +16,7 @@ from lambda_pipeline.views.view import View
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class MergeInput:
     """One view, ready to be merged.
 
     Attributes:
@@ -38,7 +38,7 @@ class Fragment:
     parameters: Mapping[str, Any]
 
 
-def with_views(layers: Iterable[Layer]) -> Fragment:
+def with_views(layers: Iterable[MergeInput]) -> Fragment:
     """`WITH "a" AS (…), "b" AS (…)`: each view merged, under its own name, with its own columns only."""
     tables: list[sql.Composable] = []
     parameters: dict[str, Any] = {}
@@ -49,12 +49,12 @@ def with_views(layers: Iterable[Layer]) -> Fragment:
     return Fragment(sql.SQL("WITH {}\n").format(sql.SQL(",\n").join(tables)), parameters)
 
 
-def batch_only(layers: Iterable[Layer]) -> list[Layer]:
+def batch_only(layers: Iterable[MergeInput]) -> list[MergeInput]:
     """The same views without the overlay: what the batch layer alone would say."""
-    return [Layer(layer.view, layer.table) for layer in layers]
+    return [MergeInput(layer.view, layer.table) for layer in layers]
 
 
-def _merged(layer: Layer, number: int) -> Fragment:
+def _merged(layer: MergeInput, number: int) -> Fragment:
     name = sql.Identifier(layer.view.name)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in layer.view.columns)
     if not layer.entries:
@@ -72,14 +72,14 @@ def _merged(layer: Layer, number: int) -> Fragment:
     return Fragment(merged, overlay.parameters)
 
 
-def overlay_relation(layer: Layer, number: int) -> Fragment:
+def overlay_relation(layer: MergeInput, number: int) -> Fragment:
     """The entries of a layer as a relation `_partition, _id, _rows`."""
     name = f"lp:entries:{number}"
     text = sql.SQL(_OVERLAY).format(entries=sql.Placeholder(name))
     return Fragment(text, {name: f"[{','.join(layer.entries.values())}]"})
 
 
-def gains_and_losses(layer: Layer, condition: sql.Composable) -> Fragment:
+def gains_and_losses(layer: MergeInput, condition: sql.Composable) -> Fragment:
     """How a filtered view differs from batch alone: one row `batch, added, removed, entries, overlapping`.
 
     Rows of a resource that the overlay supersedes are compared as a multiset: a row that comes back unchanged is
@@ -97,7 +97,7 @@ def gains_and_losses(layer: Layer, condition: sql.Composable) -> Fragment:
     return Fragment(text, overlay.parameters)
 
 
-def superseding(layers: Sequence[Layer]) -> Fragment:
+def superseding(layers: Sequence[MergeInput]) -> Fragment:
     """How many uncovered entries there are over all layers, and how many shadow batch rows; each resource once."""
     parts: list[sql.Composable] = []
     parameters: dict[str, Any] = {}

@@ -2,17 +2,17 @@
 
 from lambda_pipeline.source.changes import Change, by_key, changes_since, current_state
 from lambda_pipeline.source.flatten import Flattened, flatten
-from lambda_pipeline.source.mark import Mark, marked_snapshot
-from lambda_pipeline.source.resources import (
+from lambda_pipeline.source.schema import HapiSchema, read_schema
+from lambda_pipeline.source.snapshot import SnapshotMark, marked_snapshot
+from lambda_pipeline.source.tables import (
     EVERYTHING,
     HapiTables,
-    Relation,
     ResourceKey,
-    Scope,
+    ResourceRange,
+    ResourceRelation,
     Unreadable,
     open_tables,
 )
-from lambda_pipeline.source.schema import HapiSchema, probe
 
 __all__ = [
     "EVERYTHING",
@@ -20,10 +20,10 @@ __all__ = [
     "Flattened",
     "HapiSchema",
     "HapiTables",
-    "Mark",
-    "Relation",
     "ResourceKey",
-    "Scope",
+    "ResourceRange",
+    "ResourceRelation",
+    "SnapshotMark",
     "Unreadable",
     "by_key",
     "changes_since",
@@ -31,5 +31,5 @@ __all__ = [
     "flatten",
     "marked_snapshot",
     "open_tables",
-    "probe",
+    "read_schema",
 ]

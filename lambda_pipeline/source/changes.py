@@ -2,7 +2,7 @@
 
 The system column `xmin` names the transaction that wrote a row; every transaction below the `xmin` of a snapshot
 was over when it was taken. So the rows it had not seen are among `age(xmin) <= age(mark.xmin)`: too many perhaps,
-never too few, and without any clock. `res_updated` only narrows the scan of a large table (`since_stamp`), and
+never too few, and without any clock. `res_updated` only narrows the scan of a large table (`updated_since`), and
 whoever uses it must scan without it now and then.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 from psycopg import sql
 
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source.mark import Mark
-from lambda_pipeline.source.resources import HapiTables, ResourceKey
+from lambda_pipeline.source.snapshot import SnapshotMark
+from lambda_pipeline.source.tables import HapiTables, ResourceKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ def changes_since(
     connection: Connection,
     tables: HapiTables,
     types: Collection[str],
-    since: Mark,
+    since: SnapshotMark,
     *,
-    since_stamp: datetime | None = None,
+    updated_since: datetime | None = None,
     version_rows: bool = True,
     res_ids: Sequence[int] | None = None,
 ) -> list[Change]:
@@ -56,17 +56,17 @@ def changes_since(
         tables: HAPI's tables.
         types: resource types.
         since: everything that this mark saw is left out, as far as `xmin` can tell.
-        since_stamp: only rows stamped at this time or later (uses the index on `res_updated`).
+        updated_since: only rows stamped at this time or later (uses the index on `res_updated`).
         version_rows: ask version rows as well, for histories rewritten in place without touching the resource row.
         res_ids: only these resources, found by key rather than by a scan.
     """
     narrowed = sql.SQL("TRUE")
-    if since_stamp is not None:
+    if updated_since is not None:
         narrowed = sql.SQL("r.res_updated >= %(since_stamp)s AT TIME ZONE %(zone)s")
     among = sql.SQL("TRUE" if res_ids is None else "res_id = ANY (%(res_ids)s)")
     resources = tables.schema.table("hfj_resource")
     written = [sql.SQL(_RESOURCE_WRITTEN).format(resources=resources, narrowed=narrowed, among=among)]
-    if since_stamp is None:
+    if updated_since is None:
         written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_tag"), among=among))
         if version_rows:
             written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_ver"), among=among))
@@ -77,7 +77,7 @@ def changes_since(
     parameters = {
         "types": sorted(types),
         "since": str(since.xmin),
-        "since_stamp": since_stamp,
+        "since_stamp": updated_since,
         "res_ids": None if res_ids is None else list(res_ids),
     }
     return _changes(connection, tables, condition, parameters)

@@ -12,11 +12,11 @@ from typing import TypeVar
 import psycopg
 
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source.resources import Body, HapiTables, Relation, Scope, Unreadable
+from lambda_pipeline.source.tables import Body, HapiTables, ResourceRange, ResourceRelation, Unreadable
 
 Item = TypeVar("Item")
 
-Write = Callable[[Relation], int]
+Write = Callable[[ResourceRelation], int]
 """Runs the view over a relation and keeps the rows; returns their number. Called inside a savepoint."""
 
 DATA_ERRORS = {
@@ -41,7 +41,13 @@ class Flattened:
 
 
 def flatten(
-    connection: Connection, tables: HapiTables, resource_type: str, scope: Scope, write: Write, *, complete: bool
+    connection: Connection,
+    tables: HapiTables,
+    resource_type: str,
+    scope: ResourceRange,
+    write: Write,
+    *,
+    complete: bool,
 ) -> Flattened:
     """Run `write` over the living resources in `scope`.
 
@@ -60,9 +66,15 @@ def flatten(
 
 
 def _stored(
-    connection: Connection, tables: HapiTables, resource_type: str, scope: Scope, write: Write, *, complete: bool
+    connection: Connection,
+    tables: HapiTables,
+    resource_type: str,
+    scope: ResourceRange,
+    write: Write,
+    *,
+    complete: bool,
 ) -> tuple[int, list[Unreadable]]:
-    def attempt(part: Scope) -> int:
+    def attempt(part: ResourceRange) -> int:
         return write(tables.stored(resource_type, part, complete=complete))
 
     try:
@@ -76,7 +88,7 @@ def _stored(
     unreadable: list[Unreadable] = []
     for half in filter(None, (members[:middle], members[middle:])):
         for kept, offenders in _halve(
-            connection, half, lambda part: attempt(Scope(res_ids=tuple(member.res_id for member in part)))
+            connection, half, lambda part: attempt(ResourceRange(res_ids=tuple(member.res_id for member in part)))
         ):
             rows += kept
             unreadable += [

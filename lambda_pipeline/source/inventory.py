@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source.resources import HapiTables, Relation
+from lambda_pipeline.source.tables import HapiTables, ResourceRelation
 
 
-def inventory(tables: HapiTables, types: Collection[str], res_ids: Sequence[int] | None = None) -> Relation:
+def inventory(tables: HapiTables, types: Collection[str], res_ids: Sequence[int] | None = None) -> ResourceRelation:
     """A relation `resource_type, partition, id, res_id, fingerprint` of the living resources of these types.
 
     The fingerprint changes with every write to the resource's row and with its set of tags.
@@ -32,7 +32,7 @@ def inventory(tables: HapiTables, types: Collection[str], res_ids: Sequence[int]
         narrowed=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(inventory_ids)s)"),
         tags_narrowed=sql.SQL("TRUE" if res_ids is None else "t.res_id = ANY (%(inventory_ids)s)"),
     )
-    return Relation(
+    return ResourceRelation(
         query,
         {
             "inventory_types": sorted(types),

@@ -46,7 +46,7 @@ class HapiSchema:
         return self.unfilled_fhir_id and self.has("hfj_forced_id", "forced_id")
 
 
-def probe(connection: Connection, schema: str) -> HapiSchema:
+def read_schema(connection: Connection, schema: str) -> HapiSchema:
     """Read which of HAPI's tables and columns are there.
 
     Raises:

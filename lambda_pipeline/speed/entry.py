@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from psycopg import sql
 
-from lambda_pipeline.source import Change, Relation, ResourceKey, Unreadable
+from lambda_pipeline.source import Change, ResourceKey, ResourceRelation, Unreadable
 from lambda_pipeline.views.view import View
 
 LIVE_WINDOW_SEQ = 2**53 - 1
@@ -84,7 +84,7 @@ def text_rows(view: View) -> sql.Composed:
     return sql.SQL("jsonb_agg(to_jsonb(ARRAY[{}]))::text").format(columns)
 
 
-def rows_as_text(view: View, relation: Relation) -> sql.Composed:
+def rows_as_text(view: View, relation: ResourceRelation) -> sql.Composed:
     """A statement giving `_partition, _id` and the view's rows of that resource, as `text_rows`."""
     return sql.SQL("SELECT _partition, _id, {rows} FROM ({view}\n) AS rows GROUP BY _partition, _id").format(
         rows=text_rows(view), view=view.select(relation.query)

@@ -21,8 +21,8 @@ from redis.retry import Retry
 
 from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import Mark, ResourceKey
-from lambda_pipeline.source.resources import NO_PARTITION
+from lambda_pipeline.source import ResourceKey, SnapshotMark
+from lambda_pipeline.source.tables import NO_PARTITION
 from lambda_pipeline.speed.entry import Entry, key_of, member, rows_key
 from lambda_pipeline.speed.state import OverlayState
 from lambda_pipeline.views.view import View
@@ -34,7 +34,7 @@ _STAGED_LOST = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class OverlayStatus:
     """The overlay as it was found.
 
     Attributes:
@@ -51,7 +51,7 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class OverlayRead:
     """One atomic read of the overlay for some views.
 
     Attributes:
@@ -63,10 +63,10 @@ class Reading:
 
     state: OverlayState | None
     lost: str
-    polls: Sequence[tuple[int, Mark]]
+    polls: Sequence[tuple[int, SnapshotMark]]
     rows: Mapping[str, Mapping[str, str]]
 
-    def covered_seq(self, mark: Mark) -> int:
+    def covered_seq(self, mark: SnapshotMark) -> int:
         """The highest seq whose poll the mark covers; entries up to it are to be ignored. Polls are ordered."""
         covered = 0
         for seq, poll in self.polls:
@@ -103,7 +103,7 @@ class Overlay:
         self._publish = self.client.register_script((_SCRIPTS / "publish.lua").read_text())
         self._prune = self.client.register_script((_SCRIPTS / "prune.lua").read_text())
 
-    def inspect(self) -> Inspection:
+    def read_status(self) -> OverlayStatus:
         """State, and whether everything it speaks of is still there."""
         with _redis_errors():
             with self.client.pipeline(transaction=True) as pipeline:
@@ -113,7 +113,7 @@ class Overlay:
             state = _parse(fields)
             revision = fields.get("revision", "")
             if state is None:
-                return Inspection(None, revision, server["run_id"], "there is no overlay in Redis")
+                return OverlayStatus(None, revision, server["run_id"], "there is no overlay in Redis")
             with self.client.pipeline(transaction=True) as pipeline:
                 pipeline.hgetall(self.prefix + "state")
                 pipeline.zcard(self.prefix + "polls")
@@ -127,9 +127,9 @@ class Overlay:
         lost = _restarted(state, server["run_id"])
         if again.get("revision") == revision:
             lost = lost or _missing(state, zip(kinds, lengths, strict=True)) or _missing_polls(state, polls)
-        return Inspection(state, revision, server["run_id"], lost)
+        return OverlayStatus(state, revision, server["run_id"], lost)
 
-    def read(self, views: Sequence[View]) -> Reading:
+    def read(self, views: Sequence[View]) -> OverlayRead:
         """State, polls and entries of these views in one MULTI: whole polls only.
 
         Raises:
@@ -144,7 +144,7 @@ class Overlay:
             server, fields, polls, *rows = pipeline.execute()
         state = _parse(fields)
         if state is None:
-            return Reading(None, "there is no overlay in Redis", (), {})
+            return OverlayRead(None, "there is no overlay in Redis", (), {})
         lost = _restarted(state, server["run_id"])
         unknown = [view.name for view in views if rows_key(view) not in state.views]
         if unknown:
@@ -153,7 +153,7 @@ class Overlay:
             lengths = ((view.resource, len(entries)) for view, entries in zip(views, rows, strict=True))
             lost = lost or _missing(state, lengths)
         lost = lost or _missing_polls(state, len(polls))
-        return Reading(
+        return OverlayRead(
             state, lost, _polls(polls), {view.name: entries for view, entries in zip(views, rows, strict=True)}
         )
 
@@ -177,7 +177,7 @@ class Overlay:
             for name, fingerprint in fingerprints.items()
         }
 
-    def publish(self, state: OverlayState, found: Inspection, entries: Sequence[Entry], *, rebuild: bool) -> bool:
+    def publish(self, state: OverlayState, found: OverlayStatus, entries: Sequence[Entry], *, rebuild: bool) -> bool:
         """Make a poll's entries and its mark visible at once.
 
         Args:
@@ -226,7 +226,7 @@ class Overlay:
             names = {str(key).removeprefix(self.prefix) for key in found}
         return {name for name in names if name.startswith(("order:", "seen:", "rows:"))}
 
-    def prune(self, generation: int, mark: Mark) -> int:
+    def prune(self, generation: int, mark: SnapshotMark) -> int:
         """Forget what a published generation covers.
 
         Args:
@@ -244,7 +244,7 @@ class Overlay:
             state = _parse(fields)
             if state is None or not state.complete_since.covered_by(mark):
                 return 0
-            covered = Reading(state, "", _polls(polls), {}).covered_seq(mark)
+            covered = OverlayRead(state, "", _polls(polls), {}).covered_seq(mark)
             plan = {"types": state.types, "views": dict(state.views)}
             changed = [
                 "revision", str(state.revision + 1), "complete_since", str(mark), "pruned_for", str(generation)
@@ -312,8 +312,8 @@ def _parse(fields: Mapping[str, str]) -> OverlayState | None:
         return None
 
 
-def _polls(members: Sequence[str]) -> list[tuple[int, Mark]]:
-    return [(int(seq), Mark.parse(mark)) for seq, mark in (text.split(" ", 1) for text in members)]
+def _polls(members: Sequence[str]) -> list[tuple[int, SnapshotMark]]:
+    return [(int(seq), SnapshotMark.parse(mark)) for seq, mark in (text.split(" ", 1) for text in members)]
 
 
 def _restarted(state: OverlayState, run_id: str) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from lambda_pipeline.source import Mark
+from lambda_pipeline.source import SnapshotMark
 from lambda_pipeline.source.inventory import Digest
-from lambda_pipeline.speed.stamps import StampFloor
+from lambda_pipeline.speed.lookback import LookbackPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class OverlayState:
     epoch: str
     revision: int
     seq: int
-    mark: Mark
-    complete_since: Mark
-    exact_mark: Mark
+    mark: SnapshotMark
+    complete_since: SnapshotMark
+    exact_mark: SnapshotMark
     watermark: datetime
-    stamp_floors: tuple[StampFloor, ...]
+    lookback_points: tuple[LookbackPoint, ...]
     compared_with: int
     digest: Digest
     views: Mapping[str, str]
@@ -70,7 +70,7 @@ class OverlayState:
             "complete_since": str(self.complete_since),
             "exact_mark": str(self.exact_mark),
             "watermark": self.watermark.isoformat(),
-            "stamp_floors": json.dumps([[floor.number, floor.stamp.isoformat()] for floor in self.stamp_floors]),
+            "stamp_floors": json.dumps([[floor.number, floor.stamp.isoformat()] for floor in self.lookback_points]),
             "compared_with": str(self.compared_with),
             "digest": str(self.digest),
             "views": json.dumps(dict(self.views)),
@@ -90,12 +90,12 @@ class OverlayState:
             epoch=fields["epoch"],
             revision=int(fields["revision"]),
             seq=int(fields["seq"]),
-            mark=Mark.parse(fields["mark"]),
-            complete_since=Mark.parse(fields["complete_since"]),
-            exact_mark=Mark.parse(fields["exact_mark"]),
+            mark=SnapshotMark.parse(fields["mark"]),
+            complete_since=SnapshotMark.parse(fields["complete_since"]),
+            exact_mark=SnapshotMark.parse(fields["exact_mark"]),
             watermark=datetime.fromisoformat(fields["watermark"]),
-            stamp_floors=tuple(
-                StampFloor(number, datetime.fromisoformat(stamp))
+            lookback_points=tuple(
+                LookbackPoint(number, datetime.fromisoformat(stamp))
                 for number, stamp in json.loads(fields["stamp_floors"])
             ),
             compared_with=int(fields["compared_with"]),

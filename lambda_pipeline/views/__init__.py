@@ -21,7 +21,6 @@ Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Where they leave
 """
 
 from lambda_pipeline.views.compiler import compile_view, lint, load_views
-from lambda_pipeline.views.documents import documents_relation
 from lambda_pipeline.views.view import Column, View
 
-__all__ = ["Column", "View", "compile_view", "documents_relation", "lint", "load_views"]
+__all__ = ["Column", "View", "compile_view", "lint", "load_views"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NoReturn
 
-from lambda_pipeline.views import definitions, fhirpath, functions, kinds, tree
+from lambda_pipeline.views import fhir_types, fhirpath, functions, type_rules, typed_tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 
 COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">="))
@@ -32,13 +32,13 @@ class Analysis:
         resource: the focus of the resource itself.
     """
 
-    def __init__(self, resource_type: str, constants: Mapping[str, tree.Constant]) -> None:
-        self.resource = tree.Focus("resource", resource_type)
+    def __init__(self, resource_type: str, constants: Mapping[str, typed_tree.Constant]) -> None:
+        self.resource = typed_tree.Focus("resource", resource_type)
         self.constants = constants
         self._items = 0
         self._context = self.resource
 
-    def analyze(self, expression: fhirpath.Expression, context: tree.Focus) -> tree.Node:
+    def analyze(self, expression: fhirpath.Expression, context: typed_tree.Focus) -> typed_tree.Node:
         """The typed tree of a whole expression that is evaluated on `context`.
 
         Raises:
@@ -47,7 +47,7 @@ class Analysis:
         self._context = context
         return self.node(expression, context)
 
-    def criteria(self, expression: fhirpath.Expression, context: tree.Focus) -> tree.Node:
+    def criteria(self, expression: fhirpath.Expression, context: typed_tree.Focus) -> typed_tree.Node:
         """The same for an expression that has to be boolean.
 
         Raises:
@@ -56,24 +56,24 @@ class Analysis:
         self._context = context
         return self.boolean(expression, context)
 
-    def new_item(self, type_name: str | None) -> tree.Focus:
+    def new_item(self, type_name: str | None) -> typed_tree.Focus:
         """A fresh focus for the elements that criteria look at."""
         self._items += 1
-        return tree.Focus(f"item{self._items}", type_name)
+        return typed_tree.Focus(f"item{self._items}", type_name)
 
-    def node(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:  # noqa: C901, PLR0911 (one case per class)
+    def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
         """The typed tree of a part, with `$this` being `focus`."""
         match expression:
             case fhirpath.Literal(_, kind, value):
-                return tree.Constant(value, kind)
+                return typed_tree.Constant(value, kind)
             case fhirpath.EmptyCollection():
-                return tree.Nothing()
+                return typed_tree.Nothing()
             case fhirpath.This():
                 return focus
             case fhirpath.Variable():
                 return self._variable(expression)
             case fhirpath.Member(position, None, name):
-                is_type_prefix = name == focus.type and definitions.is_resource(name)
+                is_type_prefix = name == focus.type and fhir_types.is_resource(name)
                 return focus if is_type_prefix else self.member(focus, name, position)
             case fhirpath.Member(position, target, name) if target is not None:
                 return self.member(self.node(target, focus), name, position)
@@ -87,44 +87,44 @@ class Analysis:
                 return self._binary(expression, focus)
         raise AssertionError(expression)
 
-    def member(self, target: tree.Node, name: str, position: int) -> tree.Node:
+    def member(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         """One step of navigation.
 
         Raises:
             FhirPathError: the type has no such element, or the target is a choice whose type is not known.
         """
-        if isinstance(target, tree.Choice):
+        if isinstance(target, typed_tree.Choice):
             target = self._only_type_with(target, name, position)
         if target == self.resource and name == "id":
-            return tree.ResourceKey()
-        if definitions.is_primitive(target.type):
+            return typed_tree.ResourceKey()
+        if fhir_types.is_primitive(target.type):
             return self._member_of_primitive(target, name, position)
         if target.type is None:
             return self._member_of_unknown(target, name, position)
-        element = definitions.elements(target.type).get(name)
+        element = fhir_types.elements(target.type).get(name)
         if element is None:
             self._refuse_name(target.type, name, position)
         many = target.many or element.many
         if len(element.types) > 1:
-            return tree.Choice(target, name, element.types, many, element.many, position)
+            return typed_tree.Choice(target, name, element.types, many, element.many, position)
         kind = element.types[0]
-        return tree.Member(target, element.key(kind), kind, many, element.many)
+        return typed_tree.Member(target, element.key(kind), kind, many, element.many)
 
-    def boolean(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:
+    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
         """The typed tree of criteria.
 
         Raises:
             FhirPathError: it is known not to be boolean.
         """
-        return kinds.known_boolean(self.node(expression, focus), _start(expression))
+        return type_rules.known_boolean(self.node(expression, focus), _start(expression))
 
-    def _only_type_with(self, choice: tree.Choice, name: str, position: int) -> tree.Node:
-        having = [kind for kind in choice.types if name in definitions.elements(kind)]
+    def _only_type_with(self, choice: typed_tree.Choice, name: str, position: int) -> typed_tree.Node:
+        having = [kind for kind in choice.types if name in fhir_types.elements(kind)]
         if len(having) == 1:
-            return kinds.narrow(choice, having[0])
+            return type_rules.narrow(choice, having[0])
         if not having:
-            known = {element for kind in choice.types for element in definitions.elements(kind)}
-            hint = definitions.suggestion(name, known)
+            known = {element for kind in choice.types for element in fhir_types.elements(kind)}
+            hint = fhir_types.suggestion(name, known)
             raise FhirPathError(f"no type of {choice.name} has an element {name}", position, hint)
         shown = ", ".join(having[:6]) + (", ..." if len(having) > 6 else "")
         raise FhirPathError(
@@ -132,38 +132,38 @@ class Analysis:
             f"write {choice.name}.ofType({having[0]}).{name}",
         )  # fmt: skip
 
-    def _member_of_primitive(self, target: tree.Node, name: str, position: int) -> tree.Node:
+    def _member_of_primitive(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if name not in ("extension", "id"):
-            raise FhirPathError(f"{kinds.article(target)} has no element {name!r}", position)
-        if not isinstance(target, tree.Member):
+            raise FhirPathError(f"{type_rules.article(target)} has no element {name!r}", position)
+        if not isinstance(target, typed_tree.Member):
             raise FhirPathError(
                 f"{name} of a primitive value can only be read where the element is named", position,
                 f"as in birthDate.{name}",
             )  # fmt: skip
-        sibling = kinds.sibling(target)
+        sibling = type_rules.sibling(target)
         if name == "id":
-            return tree.Member(sibling, "id", "string", target.many, repeats=False)
-        return tree.Member(sibling, "extension", "Extension", many=True, repeats=True)
+            return typed_tree.Member(sibling, "id", "string", target.many, repeats=False)
+        return typed_tree.Member(sibling, "extension", "Extension", many=True, repeats=True)
 
-    def _member_of_unknown(self, target: tree.Node, name: str, position: int) -> tree.Node:
-        if isinstance(target, tree.Nothing):
+    def _member_of_unknown(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
+        if isinstance(target, typed_tree.Nothing):
             return target
-        if not definitions.elements_elsewhere(name):
+        if not fhir_types.elements_elsewhere(name):
             raise FhirPathError(f"FHIR R4 has no element {name!r}", position)
-        return tree.Member(target, name, None, many=True, repeats=True)
+        return typed_tree.Member(target, name, None, many=True, repeats=True)
 
     @staticmethod
     def _refuse_name(type_name: str, name: str, position: int) -> NoReturn:
-        if type_name in definitions.ABSTRACT_RESOURCES:
+        if type_name in fhir_types.ABSTRACT_RESOURCES:
             raise UnknownElementError(f"not every resource has {name!r}", position, f"write ofType(...).{name}")
-        hint = definitions.narrowing(type_name, name)
-        hint = hint or definitions.suggestion(name, set(definitions.elements(type_name)))
+        hint = fhir_types.narrowing(type_name, name)
+        hint = hint or fhir_types.suggestion(name, set(fhir_types.elements(type_name)))
         raise UnknownElementError(f"{type_name} has no element {name!r}", position, hint)
 
-    def _variable(self, variable: fhirpath.Variable) -> tree.Node:
+    def _variable(self, variable: fhirpath.Variable) -> typed_tree.Node:
         name = variable.name
         if name == "rowIndex":
-            return tree.RowIndex()
+            return typed_tree.RowIndex()
         if name in ("resource", "rootResource"):
             return self.resource
         if name == "context":
@@ -171,86 +171,90 @@ class Analysis:
         if name in self.constants:
             return self.constants[name]
         if name not in ENVIRONMENT:
-            hint = definitions.suggestion(name, {*self.constants, *RESERVED_VARIABLES, *ENVIRONMENT})
+            hint = fhir_types.suggestion(name, {*self.constants, *RESERVED_VARIABLES, *ENVIRONMENT})
             raise FhirPathError(f"constant %{name} is not defined", variable.position, hint)
-        return tree.Constant(ENVIRONMENT[name], "uri")
+        return typed_tree.Constant(ENVIRONMENT[name], "uri")
 
-    def _call(self, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+    def _call(self, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
         function = functions.FUNCTIONS.get(call.name)
         if function is None:
-            hint = definitions.suggestion(call.name, set(functions.FUNCTIONS))
+            hint = fhir_types.suggestion(call.name, set(functions.FUNCTIONS))
             raise FhirPathError(f"function {call.name}() is not supported", call.position, hint)
         if len(call.arguments) not in function.arguments:
             takes = " or ".join(map(str, function.arguments))
             raise FhirPathError(f"{call.name}() takes {takes} arguments", call.position, function.accepts)
         target = self.node(call.target, focus) if call.target is not None else focus
-        if isinstance(target, tree.Nothing) and call.name not in ("exists", "empty"):
+        if isinstance(target, typed_tree.Nothing) and call.name not in ("exists", "empty"):
             return target
         return function.build(self, target, call, focus)
 
-    def _index(self, expression: fhirpath.Index, focus: tree.Focus) -> tree.Node:
+    def _index(self, expression: fhirpath.Index, focus: typed_tree.Focus) -> typed_tree.Node:
         target = self.node(expression.target, focus)
         index = self.node(expression.index, focus)
-        whole = isinstance(index, tree.Constant) and index.type in ("integer", "positiveInt", "unsignedInt")
-        if not (whole or isinstance(index, tree.RowIndex)):
+        whole = isinstance(index, typed_tree.Constant) and index.type in ("integer", "positiveInt", "unsignedInt")
+        if not (whole or isinstance(index, typed_tree.RowIndex)):
             raise FhirPathError("an index is a whole number, a constant or %rowIndex", _start(expression.index))
-        kinds.refuse_choice(target)
-        return tree.At(target, index, target.type)
+        type_rules.refuse_choice(target)
+        return typed_tree.At(target, index, target.type)
 
-    def _unary(self, expression: fhirpath.Unary, focus: tree.Focus) -> tree.Node:
+    def _unary(self, expression: fhirpath.Unary, focus: typed_tree.Focus) -> typed_tree.Node:
         operand = self.node(expression.operand, focus)
-        kinds.refuse_choice(operand)
-        if isinstance(operand, tree.Nothing):
+        type_rules.refuse_choice(operand)
+        if isinstance(operand, typed_tree.Nothing):
             return operand
-        if operand.type not in definitions.NUMBER_TYPES:
+        if operand.type not in fhir_types.NUMBER_TYPES:
             raise FhirPathError(
-                f"{expression.operator} takes a number, not {kinds.article(operand)}", expression.position
+                f"{expression.operator} takes a number, not {type_rules.article(operand)}", expression.position
             )
         if expression.operator == "+":
             return operand
-        if isinstance(operand, tree.Constant) and isinstance(operand.value, Decimal):
-            return tree.Constant(-operand.value, operand.type)
-        return tree.Negative(operand, "decimal" if operand.type == "decimal" else "integer")
+        if isinstance(operand, typed_tree.Constant) and isinstance(operand.value, Decimal):
+            return typed_tree.Constant(-operand.value, operand.type)
+        return typed_tree.Negative(operand, "decimal" if operand.type == "decimal" else "integer")
 
-    def _binary(self, expression: fhirpath.Binary, focus: tree.Focus) -> tree.Node:
+    def _binary(self, expression: fhirpath.Binary, focus: typed_tree.Focus) -> typed_tree.Node:
         operator = expression.operator
         if operator in ("and", "or"):
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
-            return tree.Logic(operator, operands)  # type: ignore[arg-type]
+            return typed_tree.Logic(operator, operands)  # type: ignore[arg-type]
         if operator not in COMPARISONS and operator not in ("+", "-", "*", "/"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
-        kinds.refuse_choice(left)
-        kinds.refuse_choice(right)
-        if isinstance(left, tree.Nothing) or isinstance(right, tree.Nothing):
-            return tree.Nothing()
+        type_rules.refuse_choice(left)
+        type_rules.refuse_choice(right)
+        if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):
+            return typed_tree.Nothing()
         if operator in COMPARISONS:
             return self._compare(expression, left, right)
         return self._arithmetic(expression, left, right)
 
-    def _compare(self, expression: fhirpath.Binary, left: tree.Node, right: tree.Node) -> tree.Node:
+    def _compare(self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
         operator = expression.operator
-        kind = kinds.kind(left.type)
-        if kind is None or kind != kinds.kind(right.type) or (kind == "json" and left.type != right.type):
+        kind = type_rules.kind(left.type)
+        if kind is None or kind != type_rules.kind(right.type) or (kind == "json" and left.type != right.type):
             raise FhirPathError(
-                f"{operator} compares values of one kind, not {kinds.article(left)} with {kinds.article(right)}",
-                expression.position, _literal_hint(left, right),
-            )  # fmt: skip
+                f"{operator} compares values of one kind, not {type_rules.article(left)}"
+                f" with {type_rules.article(right)}",
+                expression.position,
+                _literal_hint(left, right),
+            )
         if operator not in ("=", "!=") and kind in ("json", "boolean"):
-            raise FhirPathError(f"{operator} has no meaning for {kinds.article(left)}", expression.position)
-        return tree.Compare(operator, left, right, kind)  # type: ignore[arg-type]
+            raise FhirPathError(f"{operator} has no meaning for {type_rules.article(left)}", expression.position)
+        return typed_tree.Compare(operator, left, right, kind)  # type: ignore[arg-type]
 
-    def _arithmetic(self, expression: fhirpath.Binary, left: tree.Node, right: tree.Node) -> tree.Node:
+    def _arithmetic(
+        self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node
+    ) -> typed_tree.Node:
         operator = expression.operator
-        numbers = [node.type in definitions.NUMBER_TYPES for node in (left, right)]
+        numbers = [node.type in fhir_types.NUMBER_TYPES for node in (left, right)]
         if all(numbers):
             decimal = operator == "/" or "decimal" in (left.type, right.type)
-            return tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]
-        if operator == "+" and kinds.kind(left.type) == "text" and kinds.kind(right.type) == "text":
-            return tree.Concatenation(left, right)
+            return typed_tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]
+        if operator == "+" and type_rules.kind(left.type) == "text" and type_rules.kind(right.type) == "text":
+            return typed_tree.Concatenation(left, right)
         raise FhirPathError(
             f"{operator} takes two numbers{' or two strings' if operator == '+' else ''}, "
-            f"not {kinds.article(left)} and {kinds.article(right)}", expression.position,
+            f"not {type_rules.article(left)} and {type_rules.article(right)}", expression.position,
         )  # fmt: skip
 
 
@@ -258,8 +262,8 @@ class UnknownElementError(FhirPathError):
     """A type of FHIR R4 has no element of that name."""
 
 
-def _literal_hint(left: tree.Node, right: tree.Node) -> str:
-    both = {kinds.kind(left.type), kinds.kind(right.type)}
+def _literal_hint(left: typed_tree.Node, right: typed_tree.Node) -> str:
+    both = {type_rules.kind(left.type), type_rules.kind(right.type)}
     if both == {"date", "text"}:
         return "a date is written @2020-01-31, or is a constant with valueDate or valueDateTime"
     if both == {"time", "text"}:

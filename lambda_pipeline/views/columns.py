@@ -17,8 +17,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from lambda_pipeline.views import definitions, temporal, tree
-from lambda_pipeline.views.sql import Lowering, failure
+from lambda_pipeline.views import fhir_types, temporal, typed_tree
+from lambda_pipeline.views.lowering import Lowering, failure
 
 ANSI_TAG = "ansi/type"
 INDEX_TAG = "lambda_pipeline/index"
@@ -89,9 +89,9 @@ def fhir_type(name: str) -> str:
     for prefix in TYPE_PREFIXES:
         short = short.removeprefix(prefix)
     short = SYSTEM_TYPES.get(short, short)
-    if short == "integer64" or definitions.is_type(short) or ("." in short and definitions.elements(short)):
+    if short == "integer64" or fhir_types.is_type(short) or ("." in short and fhir_types.elements(short)):
         return short
-    raise ColumnTypeError(f"FHIR R4 has no type {name!r}", definitions.suggestion(short, definitions.type_names()))
+    raise ColumnTypeError(f"FHIR R4 has no type {name!r}", fhir_types.suggestion(short, fhir_types.type_names()))
 
 
 def ansi_type(name: str) -> Target:
@@ -120,7 +120,7 @@ def ansi_type(name: str) -> Target:
     raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} cannot have", about="tag")
 
 
-def target(node: tree.Node, *, declared: str | None, ansi: str | None, collection: bool) -> Target:
+def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, collection: bool) -> Target:
     """The type of a column.
 
     Args:
@@ -132,7 +132,7 @@ def target(node: tree.Node, *, declared: str | None, ansi: str | None, collectio
     Raises:
         ColumnTypeError: the expression cannot have that type, or none can be found.
     """
-    if isinstance(node, tree.Nothing) and declared is None and ansi is None and not collection:
+    if isinstance(node, typed_tree.Nothing) and declared is None and ansi is None and not collection:
         raise ColumnTypeError("this is always empty, so the column needs a type")
     if declared is not None:
         _check_declared(node, declared)
@@ -147,15 +147,15 @@ def target(node: tree.Node, *, declared: str | None, ansi: str | None, collectio
     kind = declared or node.type
     if kind is None:
         raise ColumnTypeError("the type of this path is not known, so the column needs a type")
-    if not (definitions.is_primitive(kind) or kind == "integer64"):
+    if not (fhir_types.is_primitive(kind) or kind == "integer64"):
         return Target("jsonb", "jsonb")
     name = POSTGRESQL_TYPES.get(kind, "text")
     return Target(name, name)
 
 
-def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one return per family)
+def expression(lowering: Lowering, node: typed_tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one return per family)
     """The SQL of a column: an expression of exactly the wanted type."""
-    if isinstance(node, tree.Nothing):
+    if isinstance(node, typed_tree.Nothing):
         return f"NULL::{wanted.type}"
     match wanted.family:
         case "jsonb":
@@ -176,7 +176,7 @@ def expression(lowering: Lowering, node: tree.Node, wanted: Target) -> str:  # n
     return f"({lowering.whole_number(node)})::{wanted.type}"
 
 
-def list_expression(lowering: Lowering, node: tree.Node, _wanted: Target) -> str:
+def list_expression(lowering: Lowering, node: typed_tree.Node, _wanted: Target) -> str:
     """The SQL of a column with `collection`: a jsonb array."""
     return lowering.list(node)
 
@@ -189,17 +189,17 @@ def _limited(text: str, wanted: Target) -> str:
     )
 
 
-def _check_declared(node: tree.Node, declared: str) -> None:
+def _check_declared(node: typed_tree.Node, declared: str) -> None:
     """Refuse a declared type that the expression's type cannot be written as."""
     source = node.type
     if source is None or source == declared:
         return
-    text, number = definitions.TEXT_TYPES, definitions.NUMBER_TYPES | {"integer64"}
-    if not definitions.is_primitive(source):
-        fits = not definitions.is_primitive(declared) and declared in ("BackboneElement", "Element", "Resource")
+    text, number = fhir_types.TEXT_TYPES, fhir_types.NUMBER_TYPES | {"integer64"}
+    if not fhir_types.is_primitive(source):
+        fits = not fhir_types.is_primitive(declared) and declared in ("BackboneElement", "Element", "Resource")
     elif declared in number:
         fits = source in number
-    elif declared in definitions.DATE_TYPES or declared in ("time", "base64Binary"):
+    elif declared in fhir_types.DATE_TYPES or declared in ("time", "base64Binary"):
         fits = source in text
     elif declared == "boolean":
         fits = False
@@ -211,23 +211,23 @@ def _check_declared(node: tree.Node, declared: str) -> None:
         )
 
 
-def _check_ansi(node: tree.Node, wanted: Target, ansi: str) -> None:
+def _check_ansi(node: typed_tree.Node, wanted: Target, ansi: str) -> None:
     """Refuse a tag that asks for a conversion which is not one of notation."""
     source = node.type
     if source is None:
         return
     match wanted.family:
         case "text":
-            fits = definitions.is_primitive(source)
+            fits = fhir_types.is_primitive(source)
         case "boolean":
             fits = source == "boolean"
         case "date" | "timestamp" | "timestamptz":
-            fits = source in definitions.DATE_TYPES
+            fits = source in fhir_types.DATE_TYPES
         case "time":
             fits = source == "time"
         case "bytea":
             fits = source == "base64Binary"
         case _:
-            fits = source in definitions.NUMBER_TYPES
+            fits = source in fhir_types.NUMBER_TYPES
     if not fits:
         raise ColumnTypeError(f"the path gives {source}, which cannot become {ansi}", about="tag")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
-from lambda_pipeline.views.model import Reader
-from lambda_pipeline.views.statement import Statement
+from lambda_pipeline.views.definition_reader import Reader
+from lambda_pipeline.views.select_builder import Statement
 from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, RESERVED_NAMES, Column, View
 
 PHYSICAL_NAME = re.compile(r"__\d+$")

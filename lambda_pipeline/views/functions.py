@@ -7,29 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lambda_pipeline.views import definitions, fhirpath, kinds, tree
+from lambda_pipeline.views import fhir_types, fhirpath, type_rules, typed_tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 
 
 class Typing(Protocol):
     """What a function needs of the analysis it is part of; see there for the errors."""
 
-    resource: tree.Focus
+    resource: typed_tree.Focus
 
-    def node(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:
+    def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
         """The typed tree of an argument."""
 
-    def boolean(self, expression: fhirpath.Expression, focus: tree.Focus) -> tree.Node:
+    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
         """The typed tree of an argument that has to be boolean."""
 
-    def member(self, target: tree.Node, name: str, position: int) -> tree.Node:
+    def member(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         """One step of navigation."""
 
-    def new_item(self, type_name: str | None) -> tree.Focus:
+    def new_item(self, type_name: str | None) -> typed_tree.Focus:
         """A fresh focus for the elements that criteria look at."""
 
 
-Build = Callable[[Typing, tree.Node, fhirpath.Call, tree.Focus], tree.Node]
+Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Focus], typed_tree.Node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,59 +49,65 @@ class Function:
     build: Build
 
 
-def _where(analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    kinds.refuse_choice(target)
+def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+    type_rules.refuse_choice(target)
     item = analysis.new_item(target.type)
     criteria = analysis.boolean(call.arguments[0], item)
-    return tree.Where(target, item, criteria, target.type, target.many)
+    return typed_tree.Where(target, item, criteria, target.type, target.many)
 
 
-def _exists(analysis: Typing, target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+def _exists(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
     if call.arguments:
-        return tree.Exists((_where(analysis, target, call, focus),), negated=False)
-    return tree.Exists(_ways_to_exist(target), negated=False)
+        return typed_tree.Exists((_where(analysis, target, call, focus),), negated=False)
+    return typed_tree.Exists(_ways_to_exist(target), negated=False)
 
 
-def _empty(_analysis: Typing, target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    return tree.Exists(_ways_to_exist(target), negated=True)
+def _empty(
+    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+) -> typed_tree.Node:
+    return typed_tree.Exists(_ways_to_exist(target), negated=True)
 
 
-def _ways_to_exist(target: tree.Node) -> tuple[tree.Node, ...]:
+def _ways_to_exist(target: typed_tree.Node) -> tuple[typed_tree.Node, ...]:
     """The paths by which an element can be there: a choice by each of its types, a primitive also by `_name` alone."""
-    if isinstance(target, tree.Choice):
-        narrowed = (kinds.narrow(target, kind) for kind in target.types)
+    if isinstance(target, typed_tree.Choice):
+        narrowed = (type_rules.narrow(target, kind) for kind in target.types)
         return tuple(way for node in narrowed for way in _ways_to_exist(node))
-    if isinstance(target, tree.Member) and definitions.is_primitive(target.type):
-        return (target, kinds.sibling(target))
+    if isinstance(target, typed_tree.Member) and fhir_types.is_primitive(target.type):
+        return (target, type_rules.sibling(target))
     return (target,)
 
 
-def _extension(analysis: Typing, target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
+def _extension(
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus
+) -> typed_tree.Node:
     url = analysis.node(call.arguments[0], focus)
-    if not isinstance(url, tree.Constant) or url.type not in definitions.TEXT_TYPES:
+    if not isinstance(url, typed_tree.Constant) or url.type not in fhir_types.TEXT_TYPES:
         raise FhirPathError("extension() takes the url as a string", call.arguments[0].position)
     extensions = analysis.member(target, "extension", call.position)
     item = analysis.new_item("Extension")
-    same_url = tree.Compare("=", tree.Member(item, "url", "uri", many=False, repeats=False), url, "text")
-    return tree.Where(extensions, item, same_url, "Extension", many=True)
+    same_url = typed_tree.Compare("=", typed_tree.Member(item, "url", "uri", many=False, repeats=False), url, "text")
+    return typed_tree.Where(extensions, item, same_url, "Extension", many=True)
 
 
-def _of_type(_analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+def _of_type(
+    _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+) -> typed_tree.Node:
     argument = call.arguments[0]
     kind = type_specifier(argument)
-    if isinstance(target, tree.Choice):
+    if isinstance(target, typed_tree.Choice):
         if kind not in target.types:
             raise FhirPathError(
                 f"{target.name} has no type {kind}", argument.position, f"its types are {', '.join(target.types)}"
             )
-        return kinds.narrow(target, kind)
-    if target.type in definitions.ABSTRACT_RESOURCES:
-        if not definitions.is_concrete_resource(kind):
+        return type_rules.narrow(target, kind)
+    if target.type in fhir_types.ABSTRACT_RESOURCES:
+        if not fhir_types.is_concrete_resource(kind):
             raise FhirPathError(f"FHIR R4 has no resource type {kind}", argument.position)
-        return tree.OfResource(target, kind, target.many)
+        return typed_tree.OfResource(target, kind, target.many)
     if target.type != kind:
         raise FhirPathError(
-            f"this is {kinds.article(target)}, so ofType({kind}) is always empty", call.position,
+            f"this is {type_rules.article(target)}, so ofType({kind}) is always empty", call.position,
             "ofType is for choice elements such as value[x], and for resources",
         )  # fmt: skip
     return target
@@ -112,66 +118,74 @@ def type_specifier(argument: fhirpath.Expression) -> str:
     if isinstance(argument, fhirpath.Member):
         namespace = argument.target
         if namespace is None or (isinstance(namespace, fhirpath.Member) and namespace.name == "FHIR"):
-            if definitions.is_type(argument.name):
+            if fhir_types.is_type(argument.name):
                 return argument.name
-            known = definitions.suggestion(argument.name, definitions.type_names())
+            known = fhir_types.suggestion(argument.name, fhir_types.type_names())
             raise FhirPathError(f"FHIR R4 has no type {argument.name}", argument.position, known)
     raise FhirPathError("expected the name of a FHIR type", argument.position)
 
 
-def _first(_analysis: Typing, target: tree.Node, _call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+def _first(
+    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+) -> typed_tree.Node:
     if not target.many:
         return target
-    kinds.refuse_choice(target)
-    return tree.At(target, None, target.type)
+    type_rules.refuse_choice(target)
+    return typed_tree.At(target, None, target.type)
 
 
-def _join(analysis: Typing, target: tree.Node, call: fhirpath.Call, focus: tree.Focus) -> tree.Node:
-    kinds.refuse_choice(target)
-    if target.type not in definitions.TEXT_TYPES:
-        raise FhirPathError(f"join() takes strings, not {kinds.article(target)}", call.position)
-    separator: tree.Node = tree.Constant("", "string")
+def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+    type_rules.refuse_choice(target)
+    if target.type not in fhir_types.TEXT_TYPES:
+        raise FhirPathError(f"join() takes strings, not {type_rules.article(target)}", call.position)
+    separator: typed_tree.Node = typed_tree.Constant("", "string")
     if call.arguments:
         separator = analysis.node(call.arguments[0], focus)
-        if not isinstance(separator, tree.Constant) or separator.type not in definitions.TEXT_TYPES:
+        if not isinstance(separator, typed_tree.Constant) or separator.type not in fhir_types.TEXT_TYPES:
             raise FhirPathError("the separator of join() is a string", call.arguments[0].position)
-    return tree.Join(target, separator)
+    return typed_tree.Join(target, separator)
 
 
-def _not(_analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    return tree.Not(kinds.known_boolean(target, call.position))
+def _not(_analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+    return typed_tree.Not(type_rules.known_boolean(target, call.position))
 
 
-def _resource_key(analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
+def _resource_key(
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+) -> typed_tree.Node:
     if target != analysis.resource:
         raise FhirPathError(
             "getResourceKey() is a function of the resource, and this is an element of it", call.position,
             "write %resource.getResourceKey()",
         )  # fmt: skip
-    return tree.ResourceKey()
+    return typed_tree.ResourceKey()
 
 
-def _reference_key(_analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    kinds.refuse_choice(target)
+def _reference_key(
+    _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+) -> typed_tree.Node:
+    type_rules.refuse_choice(target)
     if target.type != "Reference":
-        raise FhirPathError(f"getReferenceKey() takes a Reference, not {kinds.article(target)}", call.position)
+        raise FhirPathError(f"getReferenceKey() takes a Reference, not {type_rules.article(target)}", call.position)
     resource = type_specifier(call.arguments[0]) if call.arguments else None
-    if resource is not None and not definitions.is_concrete_resource(resource):
+    if resource is not None and not fhir_types.is_concrete_resource(resource):
         raise FhirPathError(f"{resource} is no resource type", call.arguments[0].position)
-    return tree.ReferenceKey(target, resource, target.many)
+    return typed_tree.ReferenceKey(target, resource, target.many)
 
 
-def _boundary(analysis: Typing, target: tree.Node, call: fhirpath.Call, _focus: tree.Focus) -> tree.Node:
-    kinds.refuse_choice(target)
+def _boundary(
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+) -> typed_tree.Node:
+    type_rules.refuse_choice(target)
     high = call.name == "highBoundary"
     if target.type == "Period":
         target = analysis.member(target, "end" if high else "start", call.position)
     if target.type not in ("decimal", "date", "dateTime", "instant", "time"):
         raise FhirPathError(
-            f"{call.name}() takes decimal, date, dateTime, instant, time or Period, not {kinds.article(target)}",
+            f"{call.name}() takes decimal, date, dateTime, instant, time or Period, not {type_rules.article(target)}",
             call.position,
         )
-    return tree.Boundary(target, high, target.type, target.many)
+    return typed_tree.Boundary(target, high, target.type, target.many)
 
 
 NONE, ONE, OPTIONAL = range(1), range(1, 2), range(2)

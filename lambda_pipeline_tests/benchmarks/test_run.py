@@ -15,8 +15,8 @@ from benchmarks.full_build import require_equal_rows
 from benchmarks.hand_written import hand_written
 from benchmarks.pipeline import Pipeline, Sizes
 from benchmarks.report import Finding
-from lambda_pipeline.demo.population import generate
-from lambda_pipeline.source import Relation, Scope, open_tables
+from lambda_pipeline.demo.hospital.population import generate
+from lambda_pipeline.source import ResourceRange, ResourceRelation, open_tables
 
 PROJECT = Path(__file__).parents[2]
 TINY = ["--patients", "12", "--entries", "20", "--commits", "1", "--rounds", "1"]
@@ -68,11 +68,15 @@ def test_sql_that_gives_other_rows_is_not_compared(database_url: str, redis_url:
     statement = hand_written()[view.name]
     parameters = {"resource_type": "Condition"}
     with pipeline.database.connect() as connection:
-        stored = open_tables(connection, "public", "UTC", {"Condition"}).stored("Condition", Scope(), complete=False)
-        compiled = Relation(view.select(stored.query), stored.parameters)
-        require_equal_rows(connection, view, compiled, Relation(statement, parameters))
+        stored = open_tables(connection, "public", "UTC", {"Condition"}).stored(
+            "Condition", ResourceRange(), complete=False
+        )
+        compiled = ResourceRelation(view.select(stored.query), stored.parameters)
+        require_equal_rows(connection, view, compiled, ResourceRelation(statement, parameters))
         with pytest.raises(AssertionError, match="condition_simple: 1 rows differ"):
-            require_equal_rows(connection, view, compiled, Relation(statement + sql.SQL(" OFFSET 1"), parameters))
+            require_equal_rows(
+                connection, view, compiled, ResourceRelation(statement + sql.SQL(" OFFSET 1"), parameters)
+            )
     pipeline.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lambda_pipeline.cli.program import run
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.settings import load_settings
 
 SNOMED = "http://snomed.info/sct"

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import redis
 
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.cli.conftest import Program, patient
 from lambda_pipeline_tests.conftest import OwnRedis

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from lambda_pipeline.batch.refresh import REFRESH_LOCK
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.cli.conftest import Program, patient
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.cli.conftest import Program, condition, patient
 
 MEN = "SELECT patient_id FROM patient_simple WHERE gender = :gender ORDER BY 1"

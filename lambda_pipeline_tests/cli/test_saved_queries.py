@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lambda_pipeline.demo.cohort import patients_with_diabetes
-from lambda_pipeline.demo.day import a_day
-from lambda_pipeline.demo.population import populate
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.demo.hospital.cohort import patients_with_diabetes
+from lambda_pipeline.demo.hospital.day import a_day
+from lambda_pipeline.demo.hospital.population import populate
 from lambda_pipeline.deployment import Deployment, ServerUrls
 from lambda_pipeline.settings import Settings, sql_directory
 from lambda_pipeline.views import load_views
@@ -29,7 +29,7 @@ def population(new_database: Callable[..., str], redis_url: str) -> Iterator[Dep
         populate(demo, patients=300)
         deployment.refresh()
         a_day(demo)
-        deployment.capture.poll()
+        deployment.poller.poll()
         yield deployment
 
 

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 from click import Context
 
-from lambda_pipeline import embedded, launcher
 from lambda_pipeline.cli.program import COMMANDS
 from lambda_pipeline.cli.program import program as root
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.development import embedded, launcher
 from lambda_pipeline_tests.cli.conftest import Program
 
 NEEDS_HAPI = [

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.cli.conftest import Program, condition, patient
 
 PEOPLE: dict[str, Any] = {

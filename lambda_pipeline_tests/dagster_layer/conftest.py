@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lambda_pipeline.definitions import build_definitions
-from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.api import open_deployment
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import load_settings
 from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, condition, patient
 
@@ -34,7 +34,7 @@ class Site:
             (folder / f"{definition['name']}.json").write_text(json.dumps(definition))
         self.setenv("LAMBDA_PIPELINE_VIEW_DEFINITIONS", str(folder))
         self.definitions = build_definitions(load_settings())
-        self.deployment = Deployment.open()
+        self.deployment = open_deployment()
         self.demo = DemoHapi(self.deployment.database, referential_integrity=False)
         return self.definitions
 

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lambda_pipeline.definitions import build_definitions
+from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import load_settings
 from lambda_pipeline_tests.dagster_layer.conftest import Site
 from lambda_pipeline_tests.dagster_layer.test_run_config import refusal

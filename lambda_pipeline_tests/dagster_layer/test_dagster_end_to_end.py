@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from lambda_pipeline.definitions import build_definitions
-from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.api import Deployment, open_deployment
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import load_views
 from lambda_pipeline_tests.pipeline.conftest import condition, patient
@@ -33,7 +33,7 @@ def deployment(
     monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(tmp_path))
     monkeypatch.setenv("LAMBDA_PIPELINE_TICK_BUDGET_S", "0.1")
     load_settings.cache_clear()
-    with Deployment.open() as deployment:
+    with open_deployment() as deployment:
         demo = DemoHapi(deployment.database, referential_integrity=False)
         demo.install()
         for name, gender in [("a", "male"), ("b", "male"), ("c", "female")]:

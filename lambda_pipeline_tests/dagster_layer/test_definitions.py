@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from lambda_pipeline.definitions import build_definitions
 from lambda_pipeline.errors import ConfigurationError, ViewDefinitionError
+from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.conftest import PROJECT
 from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS

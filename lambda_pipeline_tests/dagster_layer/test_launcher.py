@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lambda_pipeline import embedded, launcher, process_group
-from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.api import open_deployment
+from lambda_pipeline.development import embedded, launcher, process_group
 from lambda_pipeline.errors import ConfigurationError, ServerUnavailableError
 from lambda_pipeline.settings import Settings, load_settings
 
@@ -86,7 +86,7 @@ def test_everything_starts_captures_finds_its_data_again_and_leaves_no_process(h
     said.clear()
     assert launcher.dev(**start) == 0  # type: ignore[arg-type]
     assert said == [f"Dagster: http://127.0.0.1:{port}"]
-    with Deployment.open(settings) as deployment:
+    with open_deployment(settings) as deployment:
         assert deployment.serving.query("patient_simple", mode="batch").row_count == 99
 
 

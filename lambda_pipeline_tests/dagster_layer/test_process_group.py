@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_pipeline import process_group
+from lambda_pipeline.development import process_group
 
 MARK = "LAMBDA_PIPELINE_TEST_MARK=a"
 FAMILY = """

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lambda_pipeline.definitions import build_definitions
-from lambda_pipeline.run_config import environment_references, exact
+from lambda_pipeline.orchestration.build import build_definitions
+from lambda_pipeline.orchestration.launch_config import environment_references, exact
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, HEIGHTS, PATIENTS
 

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from lambda_pipeline.resources import ServingResource
+from lambda_pipeline.orchestration.resources import ServingResource
 from lambda_pipeline_tests.dagster_layer.conftest import Site
 from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, HEIGHTS, PATIENTS, condition, patient
 

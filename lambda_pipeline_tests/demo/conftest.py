@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 

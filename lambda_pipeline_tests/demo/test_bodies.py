@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lambda_pipeline.demo import bodies
+from lambda_pipeline.demo.hapi import bodies
 from lambda_pipeline.errors import BadDataError
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lambda_pipeline.demo.loading import load_files
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.loading import load_files
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.errors import BadDataError
 from lambda_pipeline_tests.demo.conftest import Rows
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.cohort import deleted_patients, is_diabetes, patients_with_diabetes, verification
-from lambda_pipeline.demo.day import LABORATORY_RESULTS, a_day, keep_changing
-from lambda_pipeline.demo.population import generate, populate
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.demo.hospital.cohort import deleted_patients, is_diabetes, patients_with_diabetes, verification
+from lambda_pipeline.demo.hospital.day import LABORATORY_RESULTS, a_day, keep_changing
+from lambda_pipeline.demo.hospital.population import generate, populate
 from lambda_pipeline.errors import ConfigurationError
 from lambda_pipeline_tests.demo.conftest import Rows
 

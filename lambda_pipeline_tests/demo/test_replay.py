@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.bodies import content_hash
-from lambda_pipeline.demo.requests import Replay, replay
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.bodies import content_hash
+from lambda_pipeline.demo.hapi.requests import Replay, replay
+from lambda_pipeline.demo.hapi.server import DemoHapi
 
 ROWS = {
     "hfj_resource": """

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.outcome import RequestRefusedError
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.outcome import RequestRefusedError
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.demo.conftest import Rows, SteppingClock
 
 Versions = Callable[[str], list[tuple[Any, ...]]]

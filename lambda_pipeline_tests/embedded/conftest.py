@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_pipeline import embedded
+from lambda_pipeline.development import embedded
 from lambda_pipeline_tests.conftest import PROJECT
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lambda_pipeline import embedded
-from lambda_pipeline.embedded.account import server_account
-from lambda_pipeline.embedded.binaries import postgres_installation
-from lambda_pipeline.embedded.home import open_home
-from lambda_pipeline.embedded.postgres import Postgres
+from lambda_pipeline.development import embedded
+from lambda_pipeline.development.embedded.account import server_account
+from lambda_pipeline.development.embedded.binaries import postgres_installation
+from lambda_pipeline.development.embedded.home import open_home
+from lambda_pipeline.development.embedded.postgres import Postgres
 from lambda_pipeline.errors import ConfigurationError
 from lambda_pipeline_tests.conftest import PROJECT
 from lambda_pipeline_tests.embedded.test_start_and_stop import START, put
@@ -74,7 +74,7 @@ def as_nobody(as_root: None, place: Path) -> Callable[..., subprocess.CompletedP
             cwd="/", env=environment, text=True, capture_output=True, check=False, timeout=200, **user,
         )  # fmt: skip
 
-    tried = run("import lambda_pipeline.embedded")
+    tried = run("import lambda_pipeline.development.embedded")
     if tried.returncode != 0:
         pytest.skip(f"user nobody cannot read the project: {tried.stderr.splitlines()[-1:]}")
     return run

@@ -14,13 +14,13 @@ import psycopg
 import pytest
 import redis
 
-from lambda_pipeline import embedded
-from lambda_pipeline.embedded import server as server_module
-from lambda_pipeline.embedded.account import server_account
-from lambda_pipeline.embedded.home import open_home
-from lambda_pipeline.embedded.postgres import Postgres
-from lambda_pipeline.embedded.process import end, processes_of, wait_until
-from lambda_pipeline.embedded.valkey import Valkey
+from lambda_pipeline.development import embedded
+from lambda_pipeline.development.embedded import server as server_module
+from lambda_pipeline.development.embedded.account import server_account
+from lambda_pipeline.development.embedded.home import open_home
+from lambda_pipeline.development.embedded.postgres import Postgres
+from lambda_pipeline.development.embedded.process import end, processes_of, wait_until
+from lambda_pipeline.development.embedded.valkey import Valkey
 from lambda_pipeline.errors import ServerUnavailableError
 from lambda_pipeline_tests.embedded.test_start_and_stop import START, kept, pids, put
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_pipeline.embedded.lock import exclusive
+from lambda_pipeline.development.embedded.lock import exclusive
 from lambda_pipeline.errors import ServerUnavailableError
 
 

@@ -14,10 +14,10 @@ import pytest
 import redis
 import sqlalchemy as sa
 
-from lambda_pipeline import embedded
-from lambda_pipeline.embedded.home import MARKER, open_home
-from lambda_pipeline.embedded.postgres import Postgres
-from lambda_pipeline.embedded.valkey import Valkey
+from lambda_pipeline.development import embedded
+from lambda_pipeline.development.embedded.home import MARKER, open_home
+from lambda_pipeline.development.embedded.postgres import Postgres
+from lambda_pipeline.development.embedded.valkey import Valkey
 from lambda_pipeline.errors import ConfigurationError, ServerUnavailableError
 
 START = """

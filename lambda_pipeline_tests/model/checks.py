@@ -7,8 +7,8 @@ from typing import Any
 
 from lambda_pipeline.errors import AnswerRefusedError, CoverageGapError, NoGenerationError
 from lambda_pipeline.serving import Filter, Operator
-from lambda_pipeline.source import Mark
-from lambda_pipeline.speed.capture import Poll
+from lambda_pipeline.source import SnapshotMark
+from lambda_pipeline.speed.poll import Poll
 from lambda_pipeline_tests.model import definitions, oracle
 from lambda_pipeline_tests.model.oracle import Rows
 from lambda_pipeline_tests.model.steps import Setup
@@ -77,7 +77,7 @@ class Checks:
         """How many transactions of HAPI are committed."""
         return len(self.world.hapi.server.commits)
 
-    def seen(self, mark: Mark) -> int:
+    def seen(self, mark: SnapshotMark) -> int:
         """How many of them a snapshot sees."""
         return self.world.hapi.server.seen_by(mark.xmin, mark.xmax, mark.running)
 

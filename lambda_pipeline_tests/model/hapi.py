@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.server import DemoHapi
-from lambda_pipeline.demo.transaction import Transaction
+from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.demo.hapi.transaction import Transaction
 from lambda_pipeline_tests.model.oracle import Body, Key, Resource, Server
 
 SKEWS = {"fast": timedelta(minutes=10), "slow": timedelta(minutes=-10)}

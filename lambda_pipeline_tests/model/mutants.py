@@ -40,7 +40,7 @@ MUTANTS = (
     # The merge.
     Mutant(
         "tombstones are dropped",
-        "serving/layers.py",
+        "serving/read.py",
         "        return dict(entries)\n",
         '        return {name: packed for name, packed in entries.items() if json.loads(packed)["r"]}\n',
     ),
@@ -52,33 +52,33 @@ MUTANTS = (
     ),
     Mutant(
         "the overlay is filtered before the merge",
-        "serving/serving.py",
+        "serving/service.py",
         "            layer = layers.layers[view]\n",
         "            layer = layers.layers[view]; layer = replace(layer, entries={name: packed for name, packed in"
         " layer.entries.items() if all(f'\"{each.value}\"' in packed for each in where)})\n",
     ),
     Mutant(
         "the overlay always wins, whatever the generation covers",
-        "serving/layers.py",
+        "serving/read.py",
         "_uncovered(entries, covered) for name",
         "_uncovered(entries, 0) for name",
         ("oddities",),
     ),
     Mutant(
         "an entry of the covering poll itself is used",
-        "serving/layers.py",
+        "serving/read.py",
         'if json.loads(packed)["s"] > covered}',
         'if json.loads(packed)["s"] >= covered}',
     ),
     Mutant(
         "the frontier is the overlay's, even if the generation is later",
-        "serving/layers.py",
+        "serving/read.py",
         "return state.mark.later(self.generation.mark)",
         "return state.mark",
     ),
     Mutant(
         "unreadable resources are not reported",
-        "serving/layers.py",
+        "serving/read.py",
         """if '"q": [' in packed and""",
         """if '"Q": [' in packed and""",
         ("oddities",),
@@ -86,7 +86,7 @@ MUTANTS = (
     # Coverage.
     Mutant(
         "snapshots are compared without their running transactions",
-        "source/mark.py",
+        "source/snapshot.py",
         "and all(transaction in self.running for transaction in other.running if transaction < self.xmax)",
         "and True",
         ("late",),
@@ -129,34 +129,34 @@ MUTANTS = (
     ),
     Mutant(
         "a resource that is held is not captured again",
-        "speed/capture.py",
+        "speed/poll.py",
         "if held != change.fingerprint",
         "if held is None",
     ),
     Mutant(
         "stamps decide what a poll reads, without any overlap",
-        "speed/basis.py",
+        "speed/poll_plan.py",
         "return None if floor is None else floor - timedelta(seconds=settings.poll_overlap_s)",
         "return floor",
         ("stamps",),
     ),
     Mutant(
         "what goes without a trace is not looked for",
-        "speed/capture.py",
+        "speed/poll.py",
         "basis.state.digest.lacks_after(created, digest)",
         "False",
         ("oddities",),
     ),
     Mutant(
         "a version row that is missing loses its resource",
-        "source/resources.py",
+        "source/tables.py",
         "x.res_ver <= e.res_ver",
         "x.res_ver = e.res_ver",
         ("oddities",),
     ),
     Mutant(
         "the mark moves before the entries are there",
-        "speed/capture.py",
+        "speed/poll.py",
         "if not self.overlay.publish(state, inspection, entries, rebuild=bool(basis.rebuild)):",
         "if not self.overlay.publish(state, inspection, (), rebuild=bool(basis.rebuild)) or not self.overlay.publish("
         "replace(state, revision=state.revision + 1), self.overlay.inspect(), entries, rebuild=False):",
@@ -180,7 +180,7 @@ MUTANTS = (
     Mutant(
         "a prune forgets all that was there when it began",
         "speed/overlay.py",
-        'covered = Reading(state, "", _polls(polls), {}).covered_seq(mark)',
+        'covered = OverlayRead(state, "", _polls(polls), {}).covered_seq(mark)',
         "covered = state.seq",
         ("late", "interleaved"),
     ),

@@ -12,7 +12,7 @@ import redis
 import sqlalchemy as sa
 from psycopg import sql
 
-from lambda_pipeline import embedded
+from lambda_pipeline.development import embedded
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

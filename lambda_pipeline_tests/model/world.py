@@ -19,12 +19,12 @@ from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database, reason
 from lambda_pipeline.errors import LambdaPipelineError, QueryFailedError
 from lambda_pipeline.serving import Serving
-from lambda_pipeline.serving.layers import Layers, batch_layers, live_layers, source_layers
 from lambda_pipeline.serving.merge import with_views
+from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import Mark
-from lambda_pipeline.speed.capture import Capture, Poll
+from lambda_pipeline.source import SnapshotMark
 from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.poll import Poll, Poller
 from lambda_pipeline.views import View, compile_view
 from lambda_pipeline_tests.model import definitions, pausing
 from lambda_pipeline_tests.model.hapi import Hapi
@@ -57,8 +57,8 @@ class Observation:
     """
 
     mode: str
-    frontier: Mark
-    batch: Mark | None
+    frontier: SnapshotMark
+    batch: SnapshotMark | None
     digests: Mapping[str, str]
     columns: Mapping[str, Sequence[str]]
     rows: Mapping[str, Rows]
@@ -168,7 +168,7 @@ class World:
     def _wire(self) -> None:
         self.views: tuple[View, ...] = self.compiled[self.deployed]
         self.overlay = self._nowhere if self.down else self._overlay
-        self.capture = Capture(self.database, self.overlay, self.views, self.settings)
+        self.poller = Poller(self.database, self.overlay, self.views, self.settings)
         self.serving = Serving(self.database, self.overlay, self.views, self.settings)
 
     def action(self, kind: str, database: Database | None = None) -> Callable[[], Any]:
@@ -177,7 +177,7 @@ class World:
         views, settings, overlay = self.views, self.settings, self.overlay
         if database is not self.database:
             overlay = Overlay(NOBODY if self.down else self.servers.redis_url, settings)
-        capture = Capture(database, overlay, views, settings)
+        capture = Poller(database, overlay, views, settings)
 
         def prune() -> int:
             try:
@@ -248,13 +248,13 @@ class World:
                 sources=layers.sources,
             )
 
-    def _layers(self, mode: Any, names: Sequence[str]) -> AbstractContextManager[Layers]:
+    def _layers(self, mode: Any, names: Sequence[str]) -> AbstractContextManager[OpenRead]:
         overlay = self.overlay
         if mode == "live":
-            return live_layers(self.database, overlay, self.settings, names, freshness_target_s=None)
+            return open_live(self.database, overlay, self.settings, names, freshness_target_s=None)
         if mode == "batch":
-            return batch_layers(self.database, names)
-        return source_layers(self.database, self.settings, self.serving.views, names)
+            return open_batch(self.database, names)
+        return open_source(self.database, self.settings, self.serving.views, names)
 
     def killed(self, kind: str, at: int) -> str:
         """Run one call in a process that dies at its n-th point; returns what else became of it, empty if nothing.

@@ -9,11 +9,11 @@ import pytest
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.serving import Answer, Serving
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.speed.capture import Capture, Poll
 from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.poll import Poll, Poller
 from lambda_pipeline.views import View, compile_view
 
 PATIENTS = {
@@ -129,14 +129,14 @@ class World:
     def use(self, definitions: Sequence[dict[str, Any]]) -> None:
         """Deploy these views."""
         self.views: tuple[View, ...] = tuple(compile_view(definition) for definition in definitions)
-        self.capture = Capture(self.database, self.overlay, self.views, self.settings)
+        self.poller = Poller(self.database, self.overlay, self.views, self.settings)
         self.serving = Serving(self.database, self.overlay, self.views, self.settings)
 
     def refresh(self, **options: Any) -> Generation:
         return refresh(self.database, self.views, self.settings, **options)
 
     def poll(self) -> Poll:
-        return self.capture.poll()
+        return self.poller.poll()
 
     def rows(self, view: str, mode: str = "live") -> Counter[tuple[str, ...]]:
         return multiset(self.serving.query(view, mode=mode))

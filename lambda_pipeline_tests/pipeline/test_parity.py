@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import pytest
 
 from lambda_pipeline.batch import refresh as refreshing
-from lambda_pipeline.demo.outcome import RequestRefusedError
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.outcome import RequestRefusedError
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.errors import (
     BadRequestError,
     CoverageGapError,
     NoGenerationError,
     QueryFailedError,
 )
-from lambda_pipeline.serving import parity as parity_module
-from lambda_pipeline.serving.parity import SERVED_MODES, Parity, ServedMode, check_parity
-from lambda_pipeline.speed import capture
+from lambda_pipeline.operations import parity as parity_module
+from lambda_pipeline.operations.parity import SERVED_MODES, Parity, ServedMode, check_parity
+from lambda_pipeline.speed import poll
 from lambda_pipeline.speed.entry import rows_key
 from lambda_pipeline_tests.pipeline.conftest import World, height, patient
 
@@ -195,7 +195,7 @@ def test_an_expunged_resource_that_a_refresh_overlooks_is_found_in_batch(
 def test_an_expunged_resource_that_polls_overlook_is_found_once_the_frontier_has_passed(
     polled: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capture, "without_trace", lambda *_, **__: [])
+    monkeypatch.setattr(poll, "untracked_changes", lambda *_, **__: [])
     expunge(polled, "b")
     assert found(checked(polled, patience_s=10.0)) == [
         ("given_names", "Patient/b", 2, 0),
@@ -226,7 +226,7 @@ def test_between_two_sweeps_what_holds_on_a_condition_is_left_out(make_world: Ca
     assert parity.views["patients"].changed == 2
     execute(world, "UPDATE sqlonfhir.patients__1 SET gender = 'unknown' WHERE id = 'c'")
     assert found(checked(world)) == [("patients", "Patient/c", 1, 1)]
-    world.capture.settings = world.settings.model_copy(update={"sweep_interval_s": 0.001})
+    world.poller.settings = world.settings.model_copy(update={"sweep_interval_s": 0.001})
     world.poll()
     parity = checked(world)
     assert (found(parity), parity.undecided) == ([("patients", "Patient/c", 1, 1)], ())

@@ -13,9 +13,10 @@ from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
 from lambda_pipeline.serving import Mode, Serving
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.speed.capture import Capture
+from lambda_pipeline.source.documents import documents_relation
 from lambda_pipeline.speed.overlay import Overlay
-from lambda_pipeline.views import View, compile_view, documents_relation, load_views
+from lambda_pipeline.speed.poll import Poller
+from lambda_pipeline.views import View, compile_view, load_views
 
 HAPI_8_8 = Path(__file__).parents[1] / "data" / "hapi-8.8"
 
@@ -82,10 +83,10 @@ def comparable(row: Any) -> tuple[str, ...]:
     )
 
 
-def pipeline(url: str, redis_url: str, views: list[View]) -> tuple[Database, Serving, Capture]:
+def pipeline(url: str, redis_url: str, views: list[View]) -> tuple[Database, Serving, Poller]:
     settings, database = Settings(), Database(url)
     overlay = Overlay(redis_url, settings)
-    return database, Serving(database, overlay, views, settings), Capture(database, overlay, views, settings)
+    return database, Serving(database, overlay, views, settings), Poller(database, overlay, views, settings)
 
 
 def test_every_view_over_hapi_8_8_equals_the_view_over_its_rest_answers(database_url: str, redis_url: str) -> None:

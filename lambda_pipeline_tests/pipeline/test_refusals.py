@@ -6,7 +6,7 @@ import pytest
 
 from lambda_pipeline import errors
 from lambda_pipeline.errors import AnswerRefusedError
-from lambda_pipeline.serving import layers
+from lambda_pipeline.serving import read
 from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, DEFINITIONS, World, patient
 
 Provoke = Callable[[World, pytest.MonkeyPatch], None]
@@ -65,7 +65,7 @@ def ask_without_accepting_the_quarantined(world: World, _: pytest.MonkeyPatch) -
 
 def ask_while_definitions_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.refresh()
-    monkeypatch.setattr(layers, "_ATTEMPTS", 0)
+    monkeypatch.setattr(read, "_ATTEMPTS", 0)
     world.serving.query("patients")
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
-from lambda_pipeline.demo.loading import load_files
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.loading import load_files
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.serving import Filter, Mode, Operator, Serving
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.speed.capture import Capture
 from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline.views import load_views
 from lambda_pipeline_tests.conftest import beside
 
@@ -43,7 +43,7 @@ class Hospital:
         self.demo = DemoHapi(self.database)
         self.views = load_views(self.settings.view_definitions)
         self.overlay = Overlay(redis_url, self.settings)
-        self.capture = Capture(self.database, self.overlay, self.views, self.settings)
+        self.poller = Poller(self.database, self.overlay, self.views, self.settings)
         self.serving = Serving(self.database, self.overlay, self.views, self.settings)
 
     def numbers(self, mode: Mode) -> dict[str, int | tuple[int, ...]]:
@@ -104,11 +104,11 @@ def test_the_numbers_come_out_in_every_mode_before_and_after_a_day(loaded: str, 
     hospital = Hospital(loaded, redis_url)
     assert hospital.numbers("source") == BEFORE
     refresh(hospital.database, hospital.views, hospital.settings)
-    hospital.capture.poll()
+    hospital.poller.poll()
     assert hospital.numbers("batch") == BEFORE
     assert hospital.numbers("live") == BEFORE
     after = a_day(hospital)
-    hospital.capture.poll()
+    hospital.poller.poll()
     assert hospital.numbers("batch") == BEFORE
     assert hospital.numbers("live") == after
     assert hospital.numbers("source") == after

@@ -13,7 +13,7 @@ import pytest
 
 import lambda_pipeline
 from lambda_pipeline.batch import fill as batch_fill
-from lambda_pipeline.demo.server import DemoHapi
+from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.errors import (
     BadRequestError,
     CaptureError,
@@ -23,10 +23,10 @@ from lambda_pipeline.errors import (
     RefreshError,
 )
 from lambda_pipeline.serving import Filter, Operator
-from lambda_pipeline.serving.layers import batch_layers
+from lambda_pipeline.serving.read import open_batch
 from lambda_pipeline.settings import Settings, sql_directory
-from lambda_pipeline.speed import capture as speed_capture
-from lambda_pipeline.speed.capture import Capture
+from lambda_pipeline.speed import poll as poll_module
+from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline_tests.conftest import OwnRedis
 from lambda_pipeline_tests.pipeline.conftest import (
     DEFINITIONS,
@@ -129,7 +129,7 @@ def test_06_a_stale_entry_never_overrides_newer_batch_rows(world: World) -> None
     world.poll()
     world.demo.update(patient("p0", "other"))
     world.refresh()  # sees "other"; the overlay, not pruned, still holds "female"
-    assert world.overlay.inspect().state.entry_count == 1
+    assert world.overlay.read_status().state.entry_count == 1
     answer = world.serving.query("patients", where=[Filter("id", Operator.EQ, "p0")])
     assert answer.frame["gender"].tolist() == ["other"]
     world.assert_exact()
@@ -193,16 +193,16 @@ def test_11_a_burst_is_drained_whatever_its_size(make_world: Callable[..., World
 def test_12_a_failed_poll_advances_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed or partly failed fetch advanced the watermark."""
     ready(world).demo.update(patient("n"))
-    before = world.overlay.inspect().state
+    before = world.overlay.read_status().state
 
     def fail(*_: object) -> None:
         raise psycopg.OperationalError("connection lost")
 
     with monkeypatch.context() as patched:
-        patched.setattr(speed_capture, "capture_entries", fail)
+        patched.setattr(poll_module, "flatten_changes", fail)
         with pytest.raises(CaptureError):
             world.poll()
-    assert world.overlay.inspect().state == before
+    assert world.overlay.read_status().state == before
     assert world.poll().captured == {"Patient": 1}
 
 
@@ -278,10 +278,10 @@ def test_16_the_mark_is_kept_with_the_entries_and_comes_from_the_server(
     """The watermark lived in memory, or came from the client's clock."""
     ready(world).demo.update(patient("n"))
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    another_process = Capture(world.database, world.overlay, world.views, world.settings)
+    another_process = Poller(world.database, world.overlay, world.views, world.settings)
     assert another_process.poll().captured == {"Patient": 1}
     assert world.poll().count == 0
-    mark = world.overlay.inspect().state.mark
+    mark = world.overlay.read_status().state.mark
     assert abs(datetime.now(UTC) - mark.taken_at) < timedelta(minutes=1)
 
 
@@ -393,7 +393,7 @@ def test_23_one_bad_resource_neither_stops_the_others_nor_vanishes(world: World,
 def test_24_readers_keep_their_rows_while_tables_are_rebuilt(world: World) -> None:
     """Drop, create and fill outside a transaction: readers saw an empty table."""
     ready(world)
-    with batch_layers(world.database, ["patients"]) as layers:
+    with open_batch(world.database, ["patients"]) as layers:
         world.refresh(full=True)
         world.refresh(full=True)
         table = layers.layers["patients"].table
@@ -665,7 +665,7 @@ def test_41_a_source_that_shows_nothing_is_not_an_unchanged_one(world: World) ->
         connection.execute("CREATE SCHEMA empty")
     hidden = World.__new__(World)
     hidden.settings = Settings(hapi_schema="empty")
-    capture = Capture(world.database, world.overlay, world.views, hidden.settings)
+    capture = Poller(world.database, world.overlay, world.views, hidden.settings)
     with pytest.raises(LambdaPipelineError, match="missing in schema empty"):
         capture.poll()
 

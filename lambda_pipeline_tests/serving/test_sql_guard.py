@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving.sql_functions import FUNCTIONS
-from lambda_pipeline.serving.sql_guard import GuardedSelect, guard
+from lambda_pipeline.serving.sql.functions import FUNCTIONS
+from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 
 RELATIONS = ("patient_demographics", "condition_simple")
 
@@ -281,7 +281,7 @@ def test_the_views_read_are_named_once_each() -> None:
     guarded = guard(
         "WITH x AS (SELECT * FROM Condition_simple) SELECT * FROM x, patient_demographics, condition_simple", RELATIONS
     )
-    assert guarded.relations_used == ("condition_simple", "patient_demographics")
+    assert guarded.views_used == ("condition_simple", "patient_demographics")
 
 
 def test_a_name_becomes_a_parameter_only_where_it_is_one(run: Run) -> None:

@@ -1,6 +1,6 @@
 """Tables for terminals line up, and nothing in the data steers the terminal."""
 
-from lambda_pipeline.serving.tables import render
+from lambda_pipeline.console import render
 
 
 def test_numbers_are_right_aligned_and_missing_values_are_seen() -> None:

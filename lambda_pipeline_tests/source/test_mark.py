@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_pipeline.database import Database
-from lambda_pipeline.source import Mark, marked_snapshot
+from lambda_pipeline.source import SnapshotMark, marked_snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,9 +31,9 @@ class Server:
             self.running.remove(transaction)
             self.over.add(transaction)
 
-    def snapshot(self) -> tuple[Mark, frozenset[int]]:
+    def snapshot(self) -> tuple[SnapshotMark, frozenset[int]]:
         xmin = min(self.running, default=self.next)
-        return Mark("c", xmin, self.next, frozenset(self.running), NOW), frozenset(self.over)
+        return SnapshotMark("c", xmin, self.next, frozenset(self.running), NOW), frozenset(self.over)
 
 
 @given(st.lists(st.one_of(st.just("begin"), st.just("snapshot"), st.integers(0, 5)), max_size=60))
@@ -60,13 +60,13 @@ def test_marks_are_ordered_by_what_they_see(history: list[str | int]) -> None:
     st.datetimes(timezones=st.just(UTC)),
 )  # fmt: skip
 def test_a_mark_survives_being_written_down(xmin: int, more: int, running: frozenset[int], taken_at: datetime) -> None:
-    mark = Mark("7/1/5", xmin, xmin + more, running, taken_at)
-    assert Mark.parse(str(mark)) == mark
+    mark = SnapshotMark("7/1/5", xmin, xmin + more, running, taken_at)
+    assert SnapshotMark.parse(str(mark)) == mark
 
 
 def test_marks_of_different_clusters_cover_nothing() -> None:
-    mark = Mark("a", 5, 5, frozenset(), NOW)
-    assert not mark.covered_by(Mark("b", 9, 9, frozenset(), NOW))
+    mark = SnapshotMark("a", 5, 5, frozenset(), NOW)
+    assert not mark.covered_by(SnapshotMark("b", 9, 9, frozenset(), NOW))
 
 
 def test_what_a_real_server_says(database_url: str) -> None:

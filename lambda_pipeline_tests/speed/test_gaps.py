@@ -11,15 +11,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from lambda_pipeline import embedded
 from lambda_pipeline.batch import refresh as refresh_module
 from lambda_pipeline.database import Database
-from lambda_pipeline.embedded.home import open_home
-from lambda_pipeline.embedded.postgres import Postgres
-from lambda_pipeline.embedded.process import end
+from lambda_pipeline.development import embedded
+from lambda_pipeline.development.embedded.home import open_home
+from lambda_pipeline.development.embedded.postgres import Postgres
+from lambda_pipeline.development.embedded.process import end
 from lambda_pipeline.errors import CoverageGapError, RedisUnavailableError, SourceBusyError
-from lambda_pipeline.source import Mark, hold, mark, marked_snapshot
-from lambda_pipeline.speed.stamps import StampFloor, stamp_floor, with_floor
+from lambda_pipeline.source import SnapshotMark, marked_snapshot, snapshot, table_lock
+from lambda_pipeline.speed.lookback import LookbackPoint, add_lookback_point, oldest_possible_update
 from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, World, condition, patient
 
 
@@ -45,7 +45,7 @@ def during_refresh(world: World, monkeypatch: pytest.MonkeyPatch, action: Callab
 
 def test_staged_entries_that_were_evicted_are_not_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     started(world).demo.update(patient("b"))
-    before = world.overlay.inspect().state
+    before = world.overlay.read_status().state
     publish = world.overlay._publish
 
     def evicted(**options: Any) -> Any:
@@ -57,7 +57,7 @@ def test_staged_entries_that_were_evicted_are_not_published(world: World, monkey
         patched.setattr(world.overlay, "_publish", evicted)
         with pytest.raises(RedisUnavailableError, match="lost entries of a poll"):
             world.poll()
-    assert world.overlay.inspect().state == before
+    assert world.overlay.read_status().state == before
     assert world.poll().count == 1
     world.assert_exact()
 
@@ -69,7 +69,7 @@ def test_a_new_type_is_captured_once_a_generation_has_it(world: World, monkeypat
     started(world)
     world.use([PATIENTS, CONDITIONS])
     world.poll()
-    state = world.overlay.inspect().state
+    state = world.overlay.read_status().state
     assert state is not None
     assert state.types == ["Patient"]
 
@@ -136,7 +136,7 @@ def test_a_migration_that_holds_a_table_is_named_and_the_overlay_still_answers(
 ) -> None:
     started(world).demo.update(patient("b"))
     world.poll()
-    monkeypatch.setattr(hold.hold, "__defaults__", (0.2,))
+    monkeypatch.setattr(table_lock.lock_tables, "__defaults__", (0.2,))
     with world.database.connect() as migration, migration.transaction():
         migration.execute("LOCK TABLE hfj_res_ver IN ACCESS EXCLUSIVE MODE")
         assert world.serving.query("patients").row_count == 2
@@ -150,7 +150,7 @@ def test_a_migration_that_holds_a_table_is_named_and_the_overlay_still_answers(
 def test_the_lock_in_front_of_a_snapshot_takes_none(world: World) -> None:
     with world.database.connect() as reader, world.database.connect() as writer, reader.transaction():
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        hold.hold(reader, [psycopg.sql.Identifier("public", "hfj_resource")])
+        table_lock.lock_tables(reader, [psycopg.sql.Identifier("public", "hfj_resource")])
         writer.execute("CREATE TABLE t AS SELECT 1 AS n")
         assert reader.execute("SELECT n FROM t").fetchone() == (1,)
 
@@ -195,7 +195,7 @@ def test_marks_beyond_the_horizon_tell_nothing(
     world = started(make_world(read_source_on_gap=True))
     world.overlay.clear()
     world.demo.update(patient("b"))
-    monkeypatch.setattr(mark, "HORIZON", 0)
+    monkeypatch.setattr(snapshot, "HORIZON", 0)
     assert "too many transactions" in world.poll().waiting
     with pytest.raises(CoverageGapError, match="too many transactions"):
         world.serving.query("patients")
@@ -208,7 +208,7 @@ def test_the_timeline_is_that_of_the_log_being_written(database_url: str) -> Non
         row = connection.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone()
         assert row is not None
         assert taken.cluster.split("/")[1] == str(row[0])
-    assert "pg_control_checkpoint" not in mark._MARK
+    assert "pg_control_checkpoint" not in snapshot._MARK
     database.close()
 
 
@@ -235,15 +235,15 @@ def test_a_ranged_poll_reaches_back_to_every_open_transaction(make_world: Callab
 
 def test_floors_are_few_and_never_too_high() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    floors: tuple[StampFloor, ...] = ()
+    floors: tuple[LookbackPoint, ...] = ()
     for second in range(1000):
-        long_open = Mark("c", 100, 200 + second, frozenset({100}), start)
-        floors = with_floor(floors, StampFloor(100 + second, start + timedelta(seconds=second)), long_open)
+        long_open = SnapshotMark("c", 100, 200 + second, frozenset({100}), start)
+        floors = add_lookback_point(floors, LookbackPoint(100 + second, start + timedelta(seconds=second)), long_open)
         assert len(floors) <= 64
-        assert stamp_floor(floors, long_open) == start
+        assert oldest_possible_update(floors, long_open) == start
     for number in range(100, 1100):
-        asked = Mark("c", number, 2000, frozenset({number}), start)
-        floor = stamp_floor(floors, asked)
+        asked = SnapshotMark("c", number, 2000, frozenset({number}), start)
+        floor = oldest_possible_update(floors, asked)
         assert floor is not None
         assert floor <= start + timedelta(seconds=number - 100)
 

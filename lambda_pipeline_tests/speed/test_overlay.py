@@ -9,10 +9,10 @@ import redis
 from lambda_pipeline.errors import ConfigurationError, CoverageGapError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import ResourceKey
-from lambda_pipeline.speed import capture as speed_capture
-from lambda_pipeline.speed.capture import Capture
+from lambda_pipeline.speed import poll as poll_module
 from lambda_pipeline.speed.entry import key_of, member
 from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline_tests.conftest import OwnRedis
 from lambda_pipeline_tests.pipeline.conftest import World, patient
 
@@ -27,19 +27,19 @@ def started(world: World) -> World:
 def test_two_pollers_at_once_publish_every_change_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The slower one finds the revision changed, and starts over."""
     started(world)
-    other = Capture(world.database, world.overlay, world.views, world.settings)
-    capture_entries = speed_capture.capture_entries
+    other = Poller(world.database, world.overlay, world.views, world.settings)
+    flatten_changes = poll_module.flatten_changes
     interrupted: list[int] = []
 
     def interrupt(*arguments: object) -> object:
-        entries = capture_entries(*arguments)  # type: ignore[arg-type]
+        entries = flatten_changes(*arguments)  # type: ignore[arg-type]
         if not interrupted:
             interrupted.append(1)
             world.demo.update(patient("c"))
             assert other.poll().captured == {"Patient": 2}
         return entries
 
-    monkeypatch.setattr(speed_capture, "capture_entries", interrupt)
+    monkeypatch.setattr(poll_module, "flatten_changes", interrupt)
     world.demo.update(patient("b"))
     assert world.poll().count == 0
     assert world.serving.query("patients").row_count == 3
@@ -51,11 +51,11 @@ def test_many_pollers_in_threads_lose_nothing(world: World) -> None:
     failures: list[Exception] = []
 
     def poll() -> None:
-        capture = Capture(world.database, world.overlay, world.views, world.settings)
+        capture = Poller(world.database, world.overlay, world.views, world.settings)
         try:
             for _ in range(10):
                 capture.poll()
-        except speed_capture.CaptureError:
+        except poll_module.CaptureError:
             pass  # the others were always first: a documented outcome
         except Exception as error:  # noqa: BLE001 (handed to the main thread)
             failures.append(error)
@@ -79,11 +79,11 @@ def test_a_full_redis_refuses_loudly_and_keeps_what_it_had(
     world = started(make_world(own_redis.url))
     client = redis.Redis.from_url(own_redis.url)
     client.config_set("maxmemory", client.info("memory")["used_memory"])
-    before = world.overlay.inspect().state
+    before = world.overlay.read_status().state
     world.demo.load([patient(f"n{number}", name=[{"family": "x" * 2000}]) for number in range(300)])
     with pytest.raises(RedisUnavailableError):
         world.poll()
-    assert world.overlay.inspect().state == before
+    assert world.overlay.read_status().state == before
     assert world.serving.query("patients").row_count == 1
     client.config_set("maxmemory", 0)
     assert world.poll().count == 300
@@ -130,14 +130,14 @@ def test_beyond_its_budget_the_overlay_asks_for_a_refresh_and_stays_true(make_wo
 
 def test_memory_returns_after_a_publication(world: World) -> None:
     started(world)
-    before = world.overlay.size_bytes(world.overlay.inspect().state)
+    before = world.overlay.size_bytes(world.overlay.read_status().state)
     world.demo.load([patient(f"n{number}", name=[{"family": "x" * 500}]) for number in range(200)])
     world.poll()
-    grown = world.overlay.size_bytes(world.overlay.inspect().state)
+    grown = world.overlay.size_bytes(world.overlay.read_status().state)
     assert grown > before + 200 * 500
     world.refresh()
     world.poll()
-    assert world.overlay.size_bytes(world.overlay.inspect().state) <= before + 512
+    assert world.overlay.size_bytes(world.overlay.read_status().state) <= before + 512
     assert not [name for name in world.overlay.client.keys("*") if ":stage:" in name or name.startswith("fhir:")]
 
 

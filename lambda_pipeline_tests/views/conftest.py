@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lambda_pipeline.database import Connection, Database
-from lambda_pipeline.views import compile_view, documents_relation
+from lambda_pipeline.source.documents import documents_relation
+from lambda_pipeline.views import compile_view
 from lambda_pipeline.views.view import KEY_COLUMNS
 
 Row = dict[str, Any]

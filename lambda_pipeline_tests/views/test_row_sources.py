@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from lambda_pipeline.views import compile_view
-from lambda_pipeline.views.rows import RowSource
+from lambda_pipeline.views.row_source import RowSource
 from lambda_pipeline_tests.views.conftest import RunView
 
 

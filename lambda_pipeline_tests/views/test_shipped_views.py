@@ -11,7 +11,8 @@ import pytest
 
 from lambda_pipeline.database import Connection
 from lambda_pipeline.settings import load_settings
-from lambda_pipeline.views import View, documents_relation, load_views
+from lambda_pipeline.source.documents import documents_relation
+from lambda_pipeline.views import View, load_views
 
 NAMES = (
     "condition_diagnoses", "condition_simple", "medication_requests", "observation_labs", "patient_demographics",

@@ -1,0 +1,59 @@
+"""The public Python API: open a deployment, ask questions, handle answers and errors.
+
+Scripts and notebooks import from here, and from nowhere else; other modules may change between minor versions.
+"""
+
+from collections.abc import Sequence
+
+from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
+from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
+from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource
+from lambda_pipeline.settings import Settings, load_settings
+from lambda_pipeline.views import View, load_views
+
+__all__ = [
+    "Answer",
+    "AnswerRefusedError",
+    "Counts",
+    "Deployment",
+    "Filter",
+    "LambdaPipelineError",
+    "Mode",
+    "Operator",
+    "QuarantinedResource",
+    "Settings",
+    "load_settings",
+    "open_deployment",
+    "server_urls",
+]
+
+
+def open_deployment(settings: Settings | None = None, views: Sequence[View] | None = None) -> Deployment:
+    """The deployment that the environment describes; use it as a context manager, or close it.
+
+    Args:
+        settings: of the environment by default.
+        views: compiled views; those of the settings' folder by default.
+
+    Raises:
+        ViewDefinitionError: a view definition is malformed or not supported.
+        ConfigurationError, ServerUnavailableError: as `server_urls`.
+    """
+    settings = settings or load_settings()
+    views = load_views(settings.view_definitions) if views is None else views
+    return Deployment(server_urls(settings), views, settings)
+
+
+def server_urls(settings: Settings) -> ServerUrls:
+    """URLs of both servers: as configured, or of the embedded servers where one is not.
+
+    Raises:
+        ConfigurationError: a URL is set that cannot be used, or a server is missing and the binaries are not installed.
+        ServerUnavailableError: an embedded server does not start.
+    """
+    if configured := configured_urls(settings):
+        return configured
+    # Imported here, so that a deployment with configured servers loads nothing of the development servers.
+    from lambda_pipeline.development import urls  # noqa: PLC0415
+
+    return urls.server_urls(settings)

@@ -1,0 +1,203 @@
+"""The tables that hold a view's rows: their names, their columns, their indexes, and how rows get in and out."""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from lambda_pipeline.batch.generation import SCHEMA
+from lambda_pipeline.database import Connection
+from lambda_pipeline.errors import RefreshError
+from lambda_pipeline.settings import sql_directory
+from lambda_pipeline.source import ResourceKey, ResourceRelation, Unreadable
+from lambda_pipeline.views.view import MAX_VIEW_NAME, View
+
+_GRACE_S = 900
+_INSTALL_LOCK = 7_046_029_254_386_353_131
+
+
+def schema_file() -> Path:
+    """The DDL of the batch layer's own tables."""
+    return sql_directory() / "schema.sql"
+
+
+def install(connection: Connection) -> None:
+    """Create the schema and its own tables where they are missing; safe for several processes at once.
+
+    Raises:
+        RefreshError: the role may not create them.
+    """
+    try:
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _INSTALL_LOCK})
+            connection.execute(schema_file().read_bytes())
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise RefreshError(
+            f"schema {SCHEMA} cannot be created: {str(error).splitlines()[0]}",
+            hint="let a DBA run sql/schema.sql and sql/roles.sql once",
+        ) from None
+
+
+def relation_name(view: str, generation: int) -> str:
+    """Name of the table that a full build in this generation makes for a view; never over PostgreSQL's 63 bytes."""
+    if len(view) > MAX_VIEW_NAME:
+        view = f"{view[: MAX_VIEW_NAME - 9]}_{hashlib.sha256(view.encode()).hexdigest()[:8]}"
+    return f"{view}__{generation}"
+
+
+def create(connection: Connection, view: View, table: sql.Identifier, *, temporary: bool = False) -> None:
+    """Create the empty table of a view."""
+    columns: list[sql.Composable] = [
+        sql.SQL("_partition integer NOT NULL"),
+        sql.SQL("_id text NOT NULL"),
+        sql.SQL("_version bigint NOT NULL"),
+    ]
+    columns += [sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in view.columns]
+    connection.execute(
+        sql.SQL("CREATE {temporary} TABLE {table} ({columns}) {at_end}").format(
+            temporary=sql.SQL("TEMPORARY" if temporary else ""),
+            table=table,
+            columns=sql.SQL(", ").join(columns),
+            at_end=sql.SQL("ON COMMIT DROP" if temporary else ""),
+        )
+    )
+
+
+def finish(connection: Connection, view: View, table: sql.Identifier) -> None:
+    """Index and analyze a filled table: the key, and what the definition's columns ask for."""
+    wanted = [("_id", "_partition"), *((column.name,) for column in view.columns if column.indexed)]
+    for names in wanted:
+        connection.execute(
+            sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.SQL(", ").join(map(sql.Identifier, names)))
+        )
+    connection.execute(sql.SQL("ANALYZE {}").format(table))
+
+
+def insert(connection: Connection, view: View, table: sql.Identifier, relation: ResourceRelation) -> int:
+    """Run the view over a relation into its table; returns the number of rows."""
+    names = ["_partition", "_id", "_version", *(column.name for column in view.columns)]
+    statement = sql.SQL("INSERT INTO {} ({}) {}").format(
+        table, sql.SQL(", ").join(map(sql.Identifier, names)), view.select(relation.query)
+    )
+    return connection.execute(statement, dict(relation.parameters)).rowcount
+
+
+def delete(connection: Connection, table: sql.Identifier, keys: Collection[ResourceKey]) -> int:
+    """Delete all rows of these resources; returns the number of rows."""
+    statement = sql.SQL(
+        "DELETE FROM {} t USING unnest(%(partitions)s::integer[], %(ids)s::text[]) AS k(partition, id)"
+        " WHERE t._id = k.id AND t._partition = k.partition"
+    ).format(table)
+    parameters = {"partitions": [key.partition for key in keys], "ids": [key.id for key in keys]}
+    return connection.execute(statement, parameters).rowcount
+
+
+def expose(connection: Connection, view: View, table: sql.Identifier) -> None:
+    """Make `sqlonfhir.<view>` show this table, for people who read at READ COMMITTED.
+
+    Raises:
+        RefreshError: the columns changed, and something that others built on the old ones stands in the way.
+    """
+    public = sql.Identifier(SCHEMA, view.name)
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in view.columns)
+    shown = sql.SQL("VIEW {} AS SELECT {} FROM {}").format(public, columns, table)
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("CREATE OR REPLACE {}").format(shown))
+    except psycopg.errors.InvalidTableDefinition:
+        try:
+            connection.execute(sql.SQL("DROP VIEW {}").format(public))
+        except psycopg.errors.DependentObjectsStillExist:
+            raise RefreshError(
+                f"view {view.name}: other database objects depend on {SCHEMA}.{view.name}, whose columns changed",
+                hint="drop them, or give the new definition another name",
+            ) from None
+        connection.execute(sql.SQL("CREATE {}").format(shown))
+    if view.description:
+        connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(public, sql.Literal(view.description)))
+
+
+def replace_quarantine(
+    connection: Connection,
+    view: View,
+    generation: int,
+    unreadable: Iterable[Unreadable],
+    looked_at: Collection[ResourceKey] | None,
+) -> int:
+    """Write what of a view cannot be read; returns how many resources of it are quarantined now.
+
+    Args:
+        connection: in the refresh's transaction.
+        view: the view.
+        generation: number of the generation being made.
+        unreadable: what was found now.
+        looked_at: the resources that were read again; None for all.
+    """
+    parameters = {"view": view.name}
+    if looked_at is None:
+        connection.execute("DELETE FROM sqlonfhir.quarantine WHERE view = %(view)s", parameters)
+    else:
+        keys = {"partitions": [key.partition for key in looked_at], "ids": [key.id for key in looked_at]}
+        connection.execute(_RELEASE, {**parameters, **keys})
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _QUARANTINE,
+            [
+                {
+                    "view": view.name,
+                    "partition": found.key.partition,
+                    "resource_type": found.key.type,
+                    "id": found.key.id,
+                    "version": found.version,
+                    "sqlstate": found.sqlstate,
+                    "reason": found.reason,
+                    "generation": generation,
+                }
+                for found in unreadable
+            ],
+        )
+    row = connection.execute("SELECT count(*) FROM sqlonfhir.quarantine WHERE view = %(view)s", parameters).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def drop_superseded(connection: Connection) -> list[str]:
+    """Drop tables of older full builds of published views; returns their names.
+
+    A table stays for a while after it was superseded, since a reader may hold a snapshot from before; and one that
+    somebody is reading right now stays until the next time. Tables of retired views are never touched.
+    """
+    rows = connection.execute(_SUPERSEDED, {"grace_s": _GRACE_S}).fetchall()
+    dropped = []
+    for (relation,) in rows:
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '200ms'")
+                connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, relation)))
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
+            continue
+        dropped.append(relation)
+    return dropped
+
+
+_RELEASE = """
+DELETE FROM sqlonfhir.quarantine q USING unnest(%(partitions)s::integer[], %(ids)s::text[]) AS k(partition, id)
+ WHERE q.view = %(view)s AND q.id = k.id AND q.partition = k.partition"""
+
+_QUARANTINE = """
+INSERT INTO sqlonfhir.quarantine (view, partition, resource_type, id, version, sqlstate, reason, generation)
+VALUES (%(view)s, %(partition)s, %(resource_type)s, %(id)s, %(version)s, %(sqlstate)s, %(reason)s, %(generation)s)
+ON CONFLICT (view, partition, id) DO UPDATE
+   SET version = excluded.version, sqlstate = excluded.sqlstate, reason = excluded.reason"""
+
+_SUPERSEDED = """
+SELECT old.relation
+  FROM (SELECT view, relation, max(generation) AS last_used
+          FROM sqlonfhir.generation_view GROUP BY view, relation) old
+  JOIN LATERAL (SELECT min(g.published_at) AS superseded_at
+                  FROM sqlonfhir.generation_view later JOIN sqlonfhir.generation g USING (generation)
+                 WHERE later.view = old.view AND later.generation > old.last_used) newer ON TRUE
+ WHERE newer.superseded_at < clock_timestamp() - make_interval(secs => %(grace_s)s)
+   AND to_regclass(format('sqlonfhir.%%I', old.relation)) IS NOT NULL"""

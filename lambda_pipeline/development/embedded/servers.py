@@ -1,0 +1,139 @@
+"""Start, find, stop and clean the embedded servers of one home."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from lambda_pipeline.development.embedded.home import Home, open_home
+from lambda_pipeline.development.embedded.lock import exclusive
+from lambda_pipeline.development.embedded.postgres import Postgres
+from lambda_pipeline.development.embedded.server import Answer, Server
+from lambda_pipeline.development.embedded.valkey import Valkey
+from lambda_pipeline.errors import ConfigurationError, ServerUnavailableError
+
+HAPI = "hapi"
+DAGSTER = "dagster"
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """URLs of embedded servers; empty for what was not asked for, or does not run.
+
+    Attributes:
+        postgres_url: database `hapi`, for `HAPI_DB_URL`.
+        dagster_url: database `dagster` of the same server, for psycopg2.
+        redis_url: for `REDIS_URL`.
+    """
+
+    postgres_url: str = ""
+    dagster_url: str = ""
+    redis_url: str = ""
+
+
+def start(
+    home: Path, *, postgres: bool = True, redis: bool = True, settings: Mapping[str, str] | None = None
+) -> Servers:
+    """Have the servers running, and say where: attaches to running ones, whoever started them.
+
+    Safe from several processes at once. A killed server is started again on its files: PostgreSQL with every committed
+    row, Valkey with all but up to the last second of writes.
+
+    Args:
+        home: folder they keep everything in, on a local file system; made when missing. As root, PostgreSQL runs as
+            account `postgres` or else `nobody`; where that one cannot enter the home, PostgreSQL's files go to
+            `/var/lib/lambda_pipeline/<hash of home>`.
+        postgres: whether PostgreSQL is wanted.
+        redis: whether Valkey is wanted.
+        settings: more PostgreSQL settings; they take effect when it starts, not when it runs already.
+
+    Raises:
+        ConfigurationError: the packages with the binaries are missing, or files belong to another user.
+        ServerUnavailableError: a server does not start, with the end of its log.
+    """
+    place = open_home(home)
+    database, cache = Postgres(place, settings), Valkey(place)
+    with _files_are_usable(place), exclusive(place.lock):
+        place.mark()
+        if postgres:
+            database.ensure()
+            database.create_databases(HAPI, DAGSTER)
+        if redis:
+            cache.ensure()
+    return _servers(database if postgres else None, cache if redis else None)
+
+
+def running(home: Path) -> Servers | None:
+    """The servers that answer now, without starting any; `None` when neither does."""
+    place = open_home(home)
+    database, cache = Postgres(place), Valkey(place)
+    found = _servers(database if _answers(database) else None, cache if _answers(cache) else None)
+    return None if found == Servers() else found
+
+
+def stop(home: Path) -> list[str]:
+    """End the servers cleanly; fine when none runs.
+
+    Returns:
+        The names of those that ran.
+
+    Raises:
+        ServerUnavailableError: one does not end.
+    """
+    place = open_home(home)
+    servers: tuple[Server, ...] = (Postgres(place), Valkey(place))
+    # Without a home nothing can be started in it meanwhile, and the lock would make one.
+    if not place.path.exists():
+        return [server.name for server in servers if server.stop()]
+    with _files_are_usable(place), exclusive(place.lock):
+        return [server.name for server in servers if server.stop()]
+
+
+def clean(home: Path) -> None:
+    """Stop the servers and remove all they keep: data, logs, sockets, the system-wide folder, and the home.
+
+    A home that held other things before the first start stays, with those.
+
+    Raises:
+        ServerUnavailableError: a server does not end; nothing is removed then.
+    """
+    place = open_home(home)
+    servers: tuple[Server, ...] = (Postgres(place), Valkey(place))
+    with _files_are_usable(place), exclusive(place.lock):
+        for server in servers:
+            server.stop()
+        for server in servers:
+            server.remove()
+        place.remove()
+
+
+def _servers(database: Postgres | None, cache: Valkey | None) -> Servers:
+    return Servers(
+        postgres_url=database.url(HAPI) if database else "",
+        dagster_url=database.url(DAGSTER, driver="postgresql+psycopg2") if database else "",
+        redis_url=cache.url() if cache else "",
+    )
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return server.probe() is Answer.READY
+    except ServerUnavailableError:
+        return False
+
+
+@contextmanager
+def _files_are_usable(place: Home) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"embedded servers in {place.path}: no right to use {error.filename or 'a file'}",
+            hint="they belong to the user who started them first: be that user, use another LAMBDA_PIPELINE_HOME, "
+            "or set HAPI_DB_URL and REDIS_URL",
+        ) from None
+    except (OSError, subprocess.TimeoutExpired, psycopg.Error) as error:
+        raise ServerUnavailableError(f"embedded servers in {place.path}: {error}") from None

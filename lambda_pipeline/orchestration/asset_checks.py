@@ -1,0 +1,188 @@
+"""Asset checks: what a person should look at although nothing failed. All of them only warn, but for parity.
+
+What must hold before readers get a generation is decided inside the refresh, not here: a check runs after the fact.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from lambda_pipeline.batch.generation import Generation
+from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.errors import LambdaPipelineError
+from lambda_pipeline.operations.parity import Parity
+from lambda_pipeline.orchestration import metadata
+from lambda_pipeline.settings import Settings
+from lambda_pipeline.speed.tick import Tick
+
+ROWS_PLAUSIBLE = "rows_plausible"
+QUARANTINE_EMPTY = "quarantine_empty"
+RECONCILIATION = "reconciliation"
+SCHEMA = "schema"
+PARITY = "parity"
+COVERAGE = "coverage"
+LAG = "lag"
+REDIS_POLICY = "redis_policy"
+
+LEAST_SHARE_OF_ROWS = 0.5
+"""Fewer rows than this share of the last generation's are worth a look."""
+
+TICK_CYCLE_S = 5.0
+"""Dagster looks for due sensors this often."""
+
+_WARN = dg.AssetCheckSeverity.WARN
+
+
+def batch_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks of one batch view."""
+    return [
+        dg.AssetCheckSpec(
+            ROWS_PLAUSIBLE, asset=key, description="Has rows if there are resources, and not suddenly far fewer."
+        ),
+        dg.AssetCheckSpec(QUARANTINE_EMPTY, asset=key, description="Every resource of its type can be read."),
+        dg.AssetCheckSpec(
+            RECONCILIATION,
+            asset=key,
+            description="The comparison of all keys found nothing that no poll and no transaction number could tell: "
+            "nothing was expunged or lost tags. What it found is repaired.",
+        ),
+        dg.AssetCheckSpec(
+            SCHEMA, asset=key, description="The columns are those of the generation before: no saved question breaks."
+        ),
+    ]
+
+
+def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[dg.AssetCheckResult]:
+    """Their results for what a generation holds.
+
+    Args:
+        key: of the asset; its last part names the view.
+        generation: as published.
+        before: the one before it; None for the first.
+    """
+    view = generation.views[key.path[-1]]
+    old = before.views.get(view.view.name) if before else None
+    previous = old.row_count if old else 0
+    plausible = view.row_count >= previous * LEAST_SHARE_OF_ROWS and bool(view.row_count or not view.resources)
+    repairs = generation.repairs.get(view.view.resource)
+    changes = metadata.schema_change(old.view, view.view) if old else {}
+    return [
+        dg.AssetCheckResult(
+            check_name=ROWS_PLAUSIBLE,
+            asset_key=key,
+            passed=plausible,
+            severity=_WARN,
+            metadata={"rows": view.row_count, "rows_before": previous, "resources": view.resources},
+        ),
+        dg.AssetCheckResult(
+            check_name=QUARANTINE_EMPTY,
+            asset_key=key,
+            passed=not view.quarantined,
+            severity=_WARN,
+            metadata={"quarantined": view.quarantined, "where": "table sqlonfhir.quarantine"},
+        ),
+        dg.AssetCheckResult(
+            check_name=RECONCILIATION,
+            asset_key=key,
+            passed=not repairs,
+            severity=_WARN,
+            metadata=metadata.of_repairs(repairs),
+        ),
+        dg.AssetCheckResult(
+            check_name=SCHEMA,
+            asset_key=key,
+            passed=not changes,
+            severity=_WARN,
+            metadata={kind: ", ".join(names) for kind, names in changes.items()},
+        ),
+    ]
+
+
+def parity_check_spec(key: dg.AssetKey, after: dg.AssetKey | None = None) -> dg.AssetCheckSpec:
+    """The comparison of what is served with its recompute, for one batch or merged view.
+
+    Args:
+        key: of the view.
+        after: another asset whose new state the check waits for.
+    """
+    return dg.AssetCheckSpec(
+        PARITY,
+        asset=key,
+        additional_deps=[after] if after else None,
+        description="Served rows of a random sample of resources are those of their recompute from HAPI's tables.",
+    )
+
+
+def check_parity_of(key: dg.AssetKey, parity: Parity) -> dg.AssetCheckResult:
+    """The result of a comparison for one view; an error where anything differs."""
+    found = parity.views[key.path[-1]]
+    return dg.AssetCheckResult(
+        check_name=PARITY,
+        asset_key=key,
+        passed=not found.mismatches,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=metadata.of_parity(parity, found),
+    )
+
+
+def parity_not_checked(key: dg.AssetKey, error: LambdaPipelineError) -> dg.AssetCheckResult:
+    """The result where no comparison could be made: a check that cannot be made has not passed."""
+    return dg.AssetCheckResult(
+        check_name=PARITY,
+        asset_key=key,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=str(error),
+        metadata=metadata.of_error(error),
+    )
+
+
+def speed_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks of the speed layer."""
+    return [
+        dg.AssetCheckSpec(
+            COVERAGE, asset=key, description="The overlay holds every change since the published generation."
+        ),
+        dg.AssetCheckSpec(LAG, asset=key, description="The overlay follows HAPI within seconds."),
+        dg.AssetCheckSpec(REDIS_POLICY, asset=key, description="Redis refuses writes when full; it evicts nothing."),
+    ]
+
+
+def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> list[dg.AssetCheckResult]:
+    """Their results for what a tick did."""
+    limit = lag_limit_s(deployment.settings)
+    policy = eviction_policy(deployment)
+    return [
+        _result(key, COVERAGE, passed=not tick.refresh_needed, metadata={"gap": tick.refresh_needed or "none"}),
+        _result(key, LAG, passed=tick.lag_s <= limit, metadata={"lag_s": round(tick.lag_s, 3), "limit_s": limit}),
+        _result(key, REDIS_POLICY, passed=policy == "noeviction", metadata={"maxmemory_policy": policy}),
+    ]
+
+
+def evaluations(found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckEvaluation]:
+    """Results as they are reported without a run."""
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=each.asset_key,
+            check_name=each.check_name,
+            passed=each.passed,
+            severity=each.severity,
+            metadata=dict(each.metadata),
+        )
+        for each in found
+        if each.asset_key is not None and each.check_name is not None
+    ]
+
+
+def lag_limit_s(settings: Settings) -> float:
+    """How far the overlay may fall behind: three cycles of the sensor, or of a slower poll."""
+    return 3 * max(TICK_CYCLE_S, settings.poll_interval_s)
+
+
+def eviction_policy(deployment: Deployment) -> str:
+    """Redis's `maxmemory-policy`, from INFO: hosted servers forbid CONFIG."""
+    return str(deployment.overlay.client.info("memory").get("maxmemory_policy", "unknown"))
+
+
+def _result(key: dg.AssetKey, name: str, *, passed: bool, metadata: dict[str, str | float]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(asset_key=key, check_name=name, passed=passed, severity=_WARN, metadata={**metadata})

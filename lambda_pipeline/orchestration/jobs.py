@@ -1,0 +1,181 @@
+"""Jobs: the nightly refresh, the parity check, and the two ways to ask. Results are files; runs hold counts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, ParityMismatchError
+from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, check_parity
+from lambda_pipeline.orchestration import metadata
+from lambda_pipeline.orchestration.assets import failure, parity_check_specs
+from lambda_pipeline.orchestration.launch_config import (
+    ParityOptions,
+    ResultOptions,
+    SqlQuery,
+    check_parity_options,
+    check_sql_query,
+    check_view_query,
+    environment_references,
+    view_query_model,
+)
+from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource
+from lambda_pipeline.serving import Answer
+from lambda_pipeline.serving.export import write
+from lambda_pipeline.settings import Settings, load_settings
+from lambda_pipeline.views import View
+
+NIGHTLY_REFRESH = "nightly_refresh"
+
+
+def nightly_refresh(views: Sequence[View], settings: Settings) -> Any:
+    """One generation, and then a sampled comparison of both layers with the source."""
+    parity = [spec.key for spec in parity_check_specs(views)] if settings.parity_sample else []
+    return dg.define_asset_job(
+        NIGHTLY_REFRESH,
+        selection=dg.AssetSelection.groups("batch") | dg.AssetSelection.checks(*parity),
+        description="One generation: every view from one snapshot, published together; then the parity check.",
+    )
+
+
+def parity_check_job(settings: Settings) -> dg.JobDefinition:
+    """What is served against its recompute, as much of it as is asked for."""
+
+    @dg.op(description="Recomputes resources from HAPI's tables and compares them with what is served.")
+    def run_parity_check(context: dg.OpExecutionContext, config: ParityOptions, deployment: DeploymentResource) -> None:
+        _refuse_environment(context)
+        sample = None if config.everything else config.sample or settings.parity_sample or DEFAULT_SAMPLE
+        serving = deployment.get().serving
+        try:
+            found = [check_parity(serving, mode, sample=sample, seed=config.seed) for mode in config.modes()]
+        except LambdaPipelineError as error:
+            raise failure(error) from None
+        told = metadata.of_parities(found)
+        if any(parity.mismatches for parity in found):
+            said = "; ".join(map(str, found))
+            raise dg.Failure(said, metadata={"error": ParityMismatchError.code, **told}, allow_retries=False)
+        context.add_output_metadata(told)
+
+    @dg.config_mapping
+    def parity_check_config(config: ParityOptions) -> dg.RunConfig:
+        with _refusals():
+            check_parity_options(config)
+        return dg.RunConfig(ops={"run_parity_check": config})
+
+    @dg.job(
+        config=parity_check_config,
+        executor_def=dg.in_process_executor,
+        tags={"kind": "check"},
+        description="Compares what is served with a recompute from HAPI's tables; fails where anything differs.",
+    )
+    def parity_check() -> None:
+        run_parity_check()
+
+    return parity_check
+
+
+def query_jobs(views: Sequence[View]) -> list[dg.JobDefinition]:
+    """The jobs that analysts launch."""
+    return [view_query_job(views), sql_query_job(views)]
+
+
+def view_query_job(views: Sequence[View]) -> dg.JobDefinition:
+    """Rows of one view, filtered."""
+    by_name = {view.name: view for view in views}
+    model: Any = view_query_model(views)
+
+    @dg.op(description="Reads one merged view, filters it, and writes the rows to a file.")
+    def run_view_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
+        def ask() -> Answer:
+            return serving.query(
+                config.view.value,
+                where=config.filters(),
+                columns=config.column_names(),
+                limit=config.limit,
+                mode=config.mode.value,
+                freshness_target_s=config.freshness_target_s,
+                accept_quarantined=config.accept_quarantined,
+            )
+
+        _answer(context, config, ask)
+
+    @dg.config_mapping
+    def view_query_config(config: model) -> dg.RunConfig:
+        with _refusals():
+            check_view_query(config, by_name)
+        return dg.RunConfig(ops={"run_view_query": config})
+
+    @dg.job(
+        config=view_query_config,
+        executor_def=dg.in_process_executor,
+        tags={"kind": "query"},
+        description="Rows of one view, merged first, then filtered, then limited; as a file.",
+    )
+    def view_query() -> None:
+        run_view_query()
+
+    return view_query
+
+
+def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
+    """One SELECT over the views."""
+    by_name = {view.name: view for view in views}
+
+    @dg.op(description="Runs one SELECT over merged views and writes the rows to a file.")
+    def run_sql_query(context: dg.OpExecutionContext, config: SqlQuery, serving: ServingResource) -> None:
+        def ask() -> Answer:
+            return serving.select(
+                config.sql,
+                config.bound(),
+                limit=config.limit,
+                mode=config.mode.value,
+                freshness_target_s=config.freshness_target_s,
+                compare=config.compare,
+                accept_quarantined=config.accept_quarantined,
+            )
+
+        _answer(context, config, ask)
+
+    @dg.config_mapping
+    def sql_query_config(config: SqlQuery) -> dg.RunConfig:
+        with _refusals():
+            check_sql_query(config, by_name)
+        return dg.RunConfig(ops={"run_sql_query": config})
+
+    @dg.job(
+        config=sql_query_config,
+        executor_def=dg.in_process_executor,
+        tags={"kind": "query"},
+        description="One read-only SELECT over the merged views, with bound parameters; rows as a file.",
+    )
+    def sql_query() -> None:
+        run_sql_query()
+
+    return sql_query
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """A refusal as Dagster's own error for bad config: of others it shows that there was one, not what it said."""
+    try:
+        yield
+    except BadRequestError as error:
+        raise dg.DagsterInvalidConfigError(str(error), [], None) from None  # type: ignore[no-untyped-call]
+
+
+def _refuse_environment(context: dg.OpExecutionContext) -> None:
+    if hits := environment_references(context.run.run_config):
+        raise dg.Failure(f"run config may not read environment variables: {', '.join(hits)}", allow_retries=False)
+
+
+def _answer(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:
+    """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
+    _refuse_environment(context)
+    try:
+        answer = ask()
+        name = options.name or f"{context.job_name}-{context.run.run_id}"
+        file = write(answer, load_settings().results, name=name, format=options.format.value)
+    except LambdaPipelineError as error:
+        raise failure(error) from None
+    context.add_output_metadata(metadata.of_answer(answer, file, options.preview))

@@ -1,0 +1,242 @@
+"""What an analyst may write into a launchpad, and how it is refused before a run exists.
+
+Names are enumerations: the launchpad completes them, and unknown ones are refused while they are typed. Free text is
+declared as `Any` on purpose: in every field that it knows to be text Dagster replaces `{env: NAME}` by the variable's
+value, and would so show any secret of the server to whoever may launch a job.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from enum import Enum, StrEnum
+from typing import Annotated, Any
+
+import dagster as dg
+from pydantic import AfterValidator, ConfigDict, Field, create_model
+
+from lambda_pipeline.errors import BadRequestError
+from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode
+from lambda_pipeline.serving import Filter, Operator
+from lambda_pipeline.serving.filters import condition
+from lambda_pipeline.serving.sql.guard import guard
+from lambda_pipeline.views import View
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_SCALARS = (str, bool, int, float)
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be text")  # noqa: TRY004 (pydantic reports ValueError)
+    return value
+
+
+def _file_name(value: object) -> object:
+    if value is not None and not _FILE_NAME.fullmatch(str(_text(value))):
+        raise ValueError("letters, digits, _, - and . only, not beginning with a dot or dash, at most 100")
+    return value
+
+
+Text = Annotated[Any, AfterValidator(_text)]
+FileName = Annotated[Any, AfterValidator(_file_name)]
+
+
+class ModeName(StrEnum):
+    """The serving layer's modes, under the names that the launchpad takes."""
+
+    live = "live"
+    batch = "batch"
+    source = "source"
+
+
+class FormatName(StrEnum):
+    """Formats of result files."""
+
+    csv = "csv"
+    parquet = "parquet"
+
+
+class Strict(dg.Config):
+    """Config whose errors do not repeat what was written: it may be a secret, or a patient's name."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
+class ResultOptions(Strict):
+    """How a question is answered, and where the rows go."""
+
+    mode: ModeName = Field(
+        ModeName.live,
+        description="live: batch and speed merged; batch: the published generation; source: a recompute from HAPI.",
+    )
+    limit: int | None = Field(None, ge=1, description="Rows of the file at most; after merge and filters.")
+    format: FormatName = Field(FormatName.csv, description="Of the file.")
+    name: FileName = Field(
+        None, description="Name of the file without suffix; one of the same name is replaced. The run's id by default."
+    )
+    preview: int = Field(
+        0, ge=0, le=100,
+        description="Show so many rows with the run. They stay in Dagster's database, whatever they say of patients.",
+    )  # fmt: skip
+    freshness_target_s: float | None = Field(
+        None, gt=0, description="Live answers: read HAPI's tables too when the overlay is older than this."
+    )
+    accept_quarantined: bool = Field(
+        default=True, description="Off: fail rather than answer when resources of the views cannot be read."
+    )
+
+
+class SqlQuery(ResultOptions):
+    """Config of `sql_query`."""
+
+    sql: Text = Field(
+        description="One SELECT over the views by their names; `:name` stands for a parameter. It is stored with the "
+        "run: put values that tell of a patient into a file, not here."
+    )
+    parameters: dict[str, Any] = Field(
+        default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."
+    )
+    compare: bool = Field(default=False, description="Tell as well what the batch layer alone would have answered.")
+
+    def bound(self) -> dict[str, Any]:
+        """Values of the parameters, numbers exact."""
+        return {name: exact(value) for name, value in self.parameters.items()}
+
+
+class ServedName(StrEnum):
+    """What a parity check compares with the recompute."""
+
+    live = "live"
+    batch = "batch"
+    both = "both"
+
+
+class ParityOptions(Strict):
+    """Config of `parity_check`."""
+
+    mode: ServedName = Field(
+        ServedName.both, description="live: batch and speed merged; batch: the published generation; or both."
+    )
+    everything: bool = Field(default=False, description="Compare every resource rather than a sample.")
+    sample: int | None = Field(
+        None, ge=1, description="Resources per view and side; the setting parity_sample by default."
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Chooses the sample: that of an earlier check chooses the same one again."
+    )
+
+    def modes(self) -> list[ServedMode]:
+        """The modes to check."""
+        return [mode for mode in SERVED_MODES if self.mode in (mode, ServedName.both)]
+
+
+class ViewQuery(ResultOptions):
+    """Config of `view_query`, but for the names: `view_query_model` adds them."""
+
+    view: Any
+    columns: list[Any]
+    where: list[Any]
+
+    def column_names(self) -> list[str]:
+        """The columns asked for, as text."""
+        return [str(column.value) for column in self.columns]
+
+    def filters(self) -> list[Filter]:
+        """The conditions, numbers exact."""
+        return [Filter(each.column.value, Operator(each.operator.value), exact(each.value)) for each in self.where]
+
+
+def view_query_model(views: Sequence[View]) -> type[ViewQuery]:
+    """The config of `view_query` over these views, with their names and columns as enumerations."""
+    columns = _words("ColumnName", {column.name for view in views for column in view.columns})
+    operators = _words("OperatorName", Operator)
+    filter_model = create_model(
+        "ViewFilter",
+        __base__=Strict,
+        column=(columns, Field(description="A column of the view.")),
+        operator=(operators, Field(operators["eq"], description="How it is compared.")),
+        value=(Any, Field(description="One value; a list of them for in, two for between; true or false for is-null.")),
+    )
+    return create_model(
+        "ViewQuery",
+        __base__=ViewQuery,
+        view=(_words("ViewName", [view.name for view in views]), Field(description="The view to read.")),
+        columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),  # type: ignore[valid-type]
+        where=(list[filter_model], Field([], description="All of these must hold.")),
+    )
+
+
+def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
+    """Refuse what the serving layer would refuse, without asking a server.
+
+    Raises:
+        BadRequestError: a column that this view has not, or one asked for twice; an operator or value that does not fit
+            the column's type.
+    """
+    view = views[query.view.value]
+    known = [column.name for column in view.columns]
+    wanted = query.column_names()
+    for name in wanted:
+        if name not in known:
+            raise BadRequestError(f"view {view.name} has no column {name}", hint=f"its columns: {', '.join(known)}")
+    if len(set(wanted)) != len(wanted):
+        raise BadRequestError("a column is asked for twice")
+    condition(query.filters(), view.columns)
+
+
+def check_parity_options(options: ParityOptions) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        BadRequestError: both everything and a sample are asked for.
+    """
+    if options.everything and options.sample is not None:
+        raise BadRequestError("everything and sample exclude each other", hint="leave one of them out")
+
+
+def check_sql_query(query: SqlQuery, views: Mapping[str, View]) -> None:
+    """Refuse what the serving layer would refuse, without asking a server.
+
+    Raises:
+        BadRequestError: not one SELECT over known views, or parameters that do not fit it.
+    """
+    wanted = guard(query.sql, views.keys()).parameters
+    for name in wanted:
+        if name not in query.parameters:
+            raise BadRequestError(f"no value for :{name}")
+    for name, value in query.parameters.items():
+        if name not in wanted:
+            raise BadRequestError(f"the statement has no parameter :{name[:80]}")
+        if not all(isinstance(item, _SCALARS) for item in (value if isinstance(value, list) else [value])):
+            raise BadRequestError(f"parameter :{name}: neither text, number, boolean, nor a list of them")
+
+
+def exact(value: Any) -> Any:
+    """The value with the digits that were written: YAML and JSON read decimals as floats."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    return [exact(item) for item in value] if isinstance(value, list) else value
+
+
+def environment_references(config: object, path: str = "") -> list[str]:
+    """Where raw run config asks Dagster for an environment variable: `["limit"]` for `{limit: {env: NAME}}`."""
+    if isinstance(config, Mapping):
+        if set(config) == {"env"}:
+            return [path]
+        return [
+            hit for key, value in config.items() for hit in environment_references(value, f"{path}.{key}".lstrip("."))
+        ]
+    if isinstance(config, Sequence) and not isinstance(config, str):
+        return [hit for index, value in enumerate(config) for hit in environment_references(value, f"{path}[{index}]")]
+    return []
+
+
+def _words(name: str, values: Iterable[str]) -> Any:
+    """An enumeration whose names are its values: the launchpad takes names.
+
+    Dagster keeps one config type per name for the life of a process, so the name tells the values apart.
+    """
+    words = sorted(map(str, values))
+    digest = hashlib.sha256("\0".join(words).encode()).hexdigest()
+    return Enum(f"{name}_{digest[:6]}", {word: word for word in words}, type=str)

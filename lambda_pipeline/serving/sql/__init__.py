@@ -1,0 +1,4 @@
+"""Which SQL text an analyst may run.
+
+`tokens` reads it as PostgreSQL does, `guard` decides, `functions` lists what may be called.
+"""

@@ -1,0 +1,49 @@
+"""HAPI's tables, held in their shape from before a snapshot until the end of its transaction.
+
+A table that is rewritten (`ALTER TABLE`, `TRUNCATE`) after a snapshot was taken looks empty to it. Reading a table
+locks it against that, but a snapshot is older than the first reading of each table. `LOCK TABLE` takes no snapshot, so
+a transaction that begins with it cannot be overtaken: https://www.postgresql.org/docs/current/sql-lock.html
+"""
+
+import psycopg
+from psycopg import sql
+
+from lambda_pipeline.database import Connection
+from lambda_pipeline.errors import SourceBusyError
+from lambda_pipeline.source.schema import OPTIONAL, REQUIRED
+
+LOCK_TIMEOUT_S = 10
+"""How long a reader waits for whoever is changing a table of HAPI's."""
+
+
+def readable_tables(connection: Connection, schema: str) -> list[sql.Identifier]:
+    """Those of HAPI's tables that are there and may be read; to be asked before the transaction, for it reads."""
+    rows = connection.execute(_READABLE, {"schema": schema, "tables": [*REQUIRED, *OPTIONAL]})
+    return [sql.Identifier(schema, name) for (name,) in rows]
+
+
+def lock_tables(connection: Connection, tables: list[sql.Identifier], timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    """Lock these tables against changes of their shape, as the first thing of a transaction; takes no snapshot.
+
+    Raises:
+        SourceBusyError: somebody is changing one of them, or waits to, and was not done in time.
+    """
+    if not tables:
+        return
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(int(timeout_s * 1000))))
+    try:
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(tables)))
+    except psycopg.errors.LockNotAvailable:
+        raise SourceBusyError(
+            f"a table of HAPI's was locked for more than {timeout_s:g} s: its shape is being changed",
+            hint="wait until the migration of HAPI's database is done",
+        ) from None
+    connection.execute("SET LOCAL lock_timeout TO DEFAULT")
+
+
+_READABLE = """
+SELECT c.relname::text
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = %(schema)s AND c.relname = ANY (%(tables)s) AND c.relkind IN ('r', 'p')
+   AND has_table_privilege(c.oid, 'SELECT')
+ ORDER BY c.relname"""

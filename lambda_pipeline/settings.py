@@ -1,7 +1,7 @@
 """All settings, typed, in one place; read from environment variables, never from a file.
 
 Servers have the names their users know: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG_URL`. Everything else is
-`LAMBDA_PIPELINE_<NAME>`. Whichever server is not named is started from the embedded binaries (see `development/embedded/`).
+`LAMBDA_PIPELINE_<NAME>`. A server that is not named is started from the embedded binaries (`development/embedded/`).
 """
 
 import json

@@ -18,7 +18,6 @@ gender is in neither `gender eq male` nor `gender ne male`. Equality and order o
 locale does.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,7 +29,7 @@ from typing import Any
 
 from psycopg import sql
 
-from lambda_pipeline.errors import BadRequestError
+from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.column_types import Kind, comparable_type, kind_of
 from lambda_pipeline.views.view import Column
 
@@ -384,8 +383,8 @@ def _bad(column: Column, reason: str, hint: str = "") -> BadRequestError:
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else f"columns: {', '.join(known)}"
+    close = suggest(name, known)
+    return f"did you mean {close}?" if close else f"columns: {', '.join(known)}"
 
 
 def _shown(name: str) -> str:

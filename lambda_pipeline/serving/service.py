@@ -1,6 +1,5 @@
 """The serving layer: questions in, answers out, each with the moment it is valid for."""
 
-import difflib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,7 +11,7 @@ from psycopg import sql
 
 from lambda_pipeline.batch.generation import Generation, published
 from lambda_pipeline.database import Database, reason
-from lambda_pipeline.errors import BadRequestError, QuarantinedError, QueryFailedError
+from lambda_pipeline.errors import BadRequestError, QuarantinedError, QueryFailedError, suggest
 from lambda_pipeline.serving.answer import Answer, Counts, Mode
 from lambda_pipeline.serving.filters import Filter, condition
 from lambda_pipeline.serving.frames import columns_of, to_frame
@@ -166,8 +165,8 @@ class Serving:
         known = self.known_views()
         for name in names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known views: {', '.join(sorted(known))}"
+                close = suggest(name, known)
+                hint = f"did you mean {close}?" if close else f"known views: {', '.join(sorted(known))}"
                 raise BadRequestError(f"unknown view {name}", hint=hint)
         target = self.settings.freshness_target_s if freshness_target_s is _UNSET else freshness_target_s
         opened: AbstractContextManager[OpenRead]
@@ -256,8 +255,8 @@ def _columns(view: View, names: Sequence[str]) -> tuple[Column, ...]:
     by_name = {column.name: column for column in view.columns}
     for name in names:
         if name not in by_name:
-            close = difflib.get_close_matches(name, by_name, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"its columns: {', '.join(by_name)}"
+            close = suggest(name, by_name)
+            hint = f"did you mean {close}?" if close else f"its columns: {', '.join(by_name)}"
             raise BadRequestError(f"view {view.name} has no column {name}", hint=hint)
     if len(set(names)) != len(names):
         raise BadRequestError("a column is asked for twice")

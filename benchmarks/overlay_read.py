@@ -15,9 +15,11 @@ def overlay_read(bench: Bench) -> Finding:
         for target in (max(1, bench.sizes.entries // 10), bench.sizes.entries):
             pipeline.change_results(held, target)
             pipeline.poller.poll()
-            entries = pipeline.overlay.read([view]).rows[view.name]
+            entries = pipeline.overlay.read({view.name: view.digest}).rows[view.name]
             held = len(entries)
-            taken = best({"read": lambda: pipeline.overlay.read([view])}, pipeline.sizes.rounds + 2)["read"]
+            taken = best({"read": lambda: pipeline.overlay.read({view.name: view.digest})}, pipeline.sizes.rounds + 2)[
+                "read"
+            ]
             measured.append((held, sum(map(len, entries.values())), taken))
     first = measured[0][2]
     return Finding(

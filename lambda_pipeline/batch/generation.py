@@ -123,6 +123,13 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
     return Generation(number, kind, SnapshotMark.parse(mark), published_at, changes, repaired, views, by_type)
 
 
+def published_digests(connection: Connection) -> dict[str, str]:
+    """Digest of each view of the newest generation, by name; empty before the first. Reads no definition."""
+    if not installed(connection):
+        return {}
+    return dict(connection.execute(_DIGESTS).fetchall())
+
+
 def installed(connection: Connection) -> bool:
     """Whether the schema's tables are there."""
     row = connection.execute("SELECT to_regclass('sqlonfhir.generation') IS NOT NULL").fetchone()
@@ -216,6 +223,10 @@ _VIEWS = """
 SELECT view, resource_type, digest, relation, made, row_count, resources, quarantined, rows_written, seconds, columns,
        complete_body, statement, definition
   FROM sqlonfhir.generation_view WHERE generation = %(generation)s ORDER BY view"""
+
+_DIGESTS = """
+SELECT view, digest FROM sqlonfhir.generation_view
+ WHERE generation = (SELECT max(generation) FROM sqlonfhir.generation)"""
 
 _INSERT_GENERATION = """
 INSERT INTO sqlonfhir.generation (generation, kind, mark, valid_as_of, started_at, published_at, changes, repaired,

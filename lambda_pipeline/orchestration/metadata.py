@@ -160,7 +160,7 @@ def schema_change(before: View, after: View) -> dict[str, list[str]]:
 
 def of_tick(tick: Tick, deployment: Deployment) -> Metadata:
     """What a tick captured, and how large the overlay is."""
-    state = deployment.overlay.read_status().state
+    state = tick.last.state
     return {
         "dagster/row_count": tick.last.entries,
         "changes": dg.MetadataValue.json(dict(tick.captured)),

@@ -9,7 +9,7 @@ import redis
 from lambda_pipeline.demo import story
 from lambda_pipeline.errors import LambdaPipelineError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.overlay import Overlay, Pruned
 
 PATIENTS = 300
 
@@ -60,7 +60,7 @@ def test_the_story_does_not_hide_a_wrong_answer(
     postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An overlay that believes everything is covered: merged answers then are yesterday's.
-    monkeypatch.setattr("lambda_pipeline.speed.overlay.OverlayRead.covered_seq", lambda *_: 2**53)
+    monkeypatch.setattr("lambda_pipeline.speed.coverage.covered_seq", lambda *_: 2**53)
     with pytest.raises(LambdaPipelineError, match="differs from the recompute"):
         told(postgres_url, redis_url)
 
@@ -69,7 +69,7 @@ def test_the_story_does_not_hide_an_overlay_that_is_never_pruned(
     postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A poll makes an overlay that is covered in full anew, which would leave nothing to prune.
-    monkeypatch.setattr("lambda_pipeline.speed.poll_plan.ALL_COVERED", "")
-    monkeypatch.setattr(Overlay, "prune", lambda *_: 0)
+    monkeypatch.setattr("lambda_pipeline.speed.coverage.covers_all", lambda *_: False)
+    monkeypatch.setattr(Overlay, "prune", lambda *_: Pruned(0, None))
     with pytest.raises(LambdaPipelineError, match="not pruned"):
         told(postgres_url, redis_url)

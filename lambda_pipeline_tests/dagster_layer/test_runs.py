@@ -242,8 +242,8 @@ def test_serving_works_without_dagster_running(night: Site, postgres_url: str) -
 
     night.deployment.close()
     serving = ServingResource()
-    assert serving.query("patients", mode="batch").row_count == 3
-    assert serving.select("SELECT count(*) AS n FROM patients").frame["n"].tolist() == [3]
+    assert serving.serving.query("patients", mode="batch").row_count == 3
+    assert serving.serving.select("SELECT count(*) AS n FROM patients").frame["n"].tolist() == [3]
     assert connections() > 0
     serving.close()
     wait_for(lambda: connections() == 0)

@@ -49,7 +49,7 @@ def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(cohort: World) ->
     assert cohort.cohort() == before == cohort.cohort("batch")
     assert cohort.poll().entries == 0
     assert cohort.cohort() == before
-    assert cohort.overlay.envelope("Patient", "a") is None
+    assert cohort.overlay.point_read("Patient", "a") is None
 
 
 def test_counts_add_up(cohort: World) -> None:
@@ -77,13 +77,13 @@ def test_point_reads_have_the_resource_as_rest_gives_it(cohort: World) -> None:
     cohort.demo.update(height("h1", "a", 182, meta={"tag": [{"system": "s", "code": "t"}]}))
     cohort.demo.delete("Condition", "dm-c")
     cohort.poll()
-    envelope = cohort.overlay.envelope("Observation", "h1")
+    envelope = cohort.overlay.point_read("Observation", "h1")
     assert envelope is not None
     assert set(envelope) == {"resource_type", "resource", "version", "last_updated", "cached_at", "deleted"}
     assert envelope["resource"]["id"] == "h1"
     assert envelope["resource"]["meta"]["versionId"] == "2"
     assert envelope["resource"]["meta"]["tag"] == [{"system": "s", "code": "t"}]
-    gone = cohort.overlay.envelope("Condition", "dm-c")
+    gone = cohort.overlay.point_read("Condition", "dm-c")
     assert gone is not None
     assert gone["deleted"] is True
     assert gone["resource"] is None

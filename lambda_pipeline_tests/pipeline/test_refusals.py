@@ -80,7 +80,7 @@ PROVOKED: list[tuple[type[AnswerRefusedError], Provoke, str]] = [
         ask_without_accepting_the_quarantined,
         "1 resources cannot be read, first Patient/broken",
     ),
-    (errors.AnswerRefusedError, ask_while_definitions_change, "the view definitions changed again and again"),
+    (errors.AnswerRefusedError, ask_while_definitions_change, "the view definitions kept changing"),
 ]
 
 

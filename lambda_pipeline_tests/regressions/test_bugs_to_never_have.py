@@ -335,7 +335,7 @@ def test_20_half_past_twelve_stays_half_past_twelve(world: World, hour: int) -> 
     ready(world)
     DemoHapi(world.database, clock=lambda: moment).update(height("h", "p0"))
     world.poll()
-    envelope = world.overlay.envelope("Observation", "h")
+    envelope = world.overlay.point_read("Observation", "h")
     assert envelope is not None
     assert envelope["resource"]["meta"]["lastUpdated"] == f"2026-03-01T{hour:02}:30:15.123+00:00"
     assert datetime.fromisoformat(envelope["last_updated"]) == moment
@@ -396,7 +396,7 @@ def test_24_readers_keep_their_rows_while_tables_are_rebuilt(world: World) -> No
     with open_batch(world.database, ["patients"]) as layers:
         world.refresh(full=True)
         world.refresh(full=True)
-        table = layers.layers["patients"].table
+        table = layers.inputs["patients"].table
         count = psycopg.sql.SQL("SELECT count(*) FROM {}").format(table)
         assert layers.connection.execute(count).fetchone() == (3,)
     assert world.serving.query("patients", mode="batch").row_count == 3
@@ -681,7 +681,7 @@ def test_42_server_local_times_are_not_read_as_utc(make_world: Callable[..., Wor
     )
     ready(world).demo.update(height("h", "p0"))
     assert world.poll().count == 1
-    envelope = world.overlay.envelope("Observation", "h")
+    envelope = world.overlay.point_read("Observation", "h")
     assert envelope is not None
     assert datetime.fromisoformat(envelope["resource"]["meta"]["lastUpdated"]) == moment
 

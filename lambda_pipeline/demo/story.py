@@ -157,7 +157,7 @@ def _run_next_night(deployment: Deployment, before: Moment, print_line: PrintLin
         raise _failure("the refresh changed the answer")
     if moment.batch.row_count != moment.live.row_count:
         raise _failure("the generation lacks changes of the day")
-    print_line(f"   The answer: the same {moment.live.row_count} patients, now from the generation alone.")
+    print_line(f"   The answer: the same {moment.live.row_count} patients; the generation alone now gives it too.")
     return moment
 
 

@@ -3,12 +3,14 @@
 import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from lambda_pipeline.database import Database
+from lambda_pipeline.demo.hapi import bodies
 from lambda_pipeline.demo.hapi.outcome import RequestRefusedError
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.demo.conftest import Rows, SteppingClock
@@ -146,6 +148,44 @@ def test_profiles_are_replaced_and_tags_are_kept(demo: DemoHapi, versions: Versi
     first, second = versions("p")
     assert first[2] == second[2] == '{"resourceType":"Patient","gender":"male"}'
     assert rows("SELECT count(*) FROM hfj_history_tag") == [(5,)]
+
+
+def test_a_patch_keeps_the_digits_of_decimals(demo: DemoHapi, versions: Versions) -> None:
+    text = '{"resourceType":"Observation","valueQuantity":{"value":1.50}}'
+    demo.create({**bodies.parse(text), "id": "o"})
+    demo.patch(
+        "Observation", "o",
+        [
+            {"op": "test", "path": "/valueQuantity/value", "value": Decimal("1.50")},
+            {"op": "add", "path": "/component", "value": [{"valueQuantity": {"value": Decimal("0.10")}}]},
+            {"op": "copy", "from": "/valueQuantity", "path": "/component/-"},
+        ],
+    )  # fmt: skip
+    assert versions("o")[1][2].endswith('"component":[{"valueQuantity":{"value":0.10}},{"value":1.50}]}')
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "eat", "path": "/gender"},
+        {"op": "remove"},
+        {"op": "remove", "path": "gender"},
+        {"op": "remove", "path": "/name"},
+        {"op": "replace", "path": "/name/0", "value": {}},
+        {"op": "replace", "path": "", "value": {}},
+        {"op": "copy", "from": "", "path": "/name"},
+        {"op": "add", "path": "/gender/0", "value": "m"},
+        {"op": "test", "path": "/gender", "value": "female"},
+        "remove",
+    ],
+)
+def test_a_patch_that_does_not_apply_is_refused(demo: DemoHapi, versions: Versions, operation: Any) -> None:
+    demo.create(PATIENT)
+    with pytest.raises(RequestRefusedError, match="JSON patch") as refusal:
+        demo.patch("Patient", "p", [operation])
+    assert refusal.value.status == 400
+    assert "male" not in str(refusal.value)
+    assert len(versions("p")) == 1
 
 
 def test_meta_operations_leave_version_and_stamp(demo: DemoHapi, rows: Rows) -> None:

@@ -333,8 +333,8 @@ def _apply_patch(body: bodies.Resource, operations: Iterable[Mapping[str, Any]])
     import jsonpatch  # noqa: PLC0415
 
     patch = list(operations)
-    # An empty path would replace the resource as a whole.
-    if not all(isinstance(operation, Mapping) and operation.get("path") for operation in patch):
+    # An empty pointer means the resource as a whole, which a patch can neither replace nor copy.
+    if not all(isinstance(item, Mapping) and item.get("path") and item.get("from", "/") for item in patch):
         raise RequestRefusedError("the JSON patch has an operation without a path that starts with /", status=400)
     try:
         return jsonpatch.apply_patch(body, patch)

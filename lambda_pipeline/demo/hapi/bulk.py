@@ -67,7 +67,7 @@ def _store_page(server: ApplicationServer, page: list[bodies.Resource]) -> None:
     changed: list[bodies.Resource] = []
     with Transaction(server) as transaction:
         keys = [(bodies.resource_type(resource), bodies.logical_id(resource)) for resource in page]
-        known = transaction.existing(
+        known = transaction.find_existing(
             (resource_type, logical_id) for resource_type, logical_id in keys if logical_id is not None
         )
         for (resource_type, logical_id), resource in zip(keys, page, strict=True):

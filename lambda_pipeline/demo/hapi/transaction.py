@@ -117,7 +117,7 @@ class Transaction:
         if found:
             current = self._rows.current(resource_type, found)
             return Outcome(resource_type, found, current.version if current else None, 200)
-        text = _require_text(resource)
+        text = _make_text(resource)
         res_id = self._reserved.pop(placeholder or "", None)
         if res_id is None:
             (res_id,) = self._server.numbers.take(self.connection, "seq_resource_id")
@@ -140,7 +140,7 @@ class Transaction:
             RequestRefusedError: 400, no id, a new id of digits only, or a body that is refused; 409, another
                 transaction changed the resource.
         """
-        resource_type, text = _require_type(resource), _require_text(resource)
+        resource_type, text = _require_type(resource), _make_text(resource)
         logical_id = bodies.logical_id(resource)
         if logical_id is None:
             raise RequestRefusedError("update: the resource has no id", status=400)
@@ -164,7 +164,7 @@ class Transaction:
             RequestRefusedError: 404, unknown; 410, deleted; 400, the patch does not apply or its result is refused.
         """
         current = self._require_current(resource_type, logical_id)
-        text = _require_text(_apply_patch(bodies.parse(self._rows.body(current)), operations))
+        text = _make_text(_apply_patch(bodies.parse(self._rows.body(current)), operations))
         return self._write_change(resource_type, logical_id, current, text, self._rows.tags(current.res_id))
 
     def delete(self, resource_type: str, logical_id: str) -> Outcome:
@@ -260,7 +260,7 @@ class Transaction:
         )
         return [logical_id for logical_id, text in rows if wanted.matches(logical_id, text)]
 
-    def existing(self, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    def find_existing(self, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of the given (type, id) pairs that have a row, deleted resources included."""
         wanted = list(keys)
         rows = self.connection.execute(
@@ -350,7 +350,7 @@ def _require_type(resource: bodies.Resource) -> str:
         raise RequestRefusedError(str(error), status=400) from None
 
 
-def _require_text(resource: bodies.Resource) -> str:
+def _make_text(resource: bodies.Resource) -> str:
     try:
         bodies.check_dates(resource)
         return bodies.stored_text(resource)

@@ -7,6 +7,7 @@ import pytest
 from lambda_pipeline.batch.generation import Repairs
 from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.pipeline.conftest import (
     CONDITIONS,
     DEFINITIONS,
@@ -213,7 +214,7 @@ def test_decimals_keep_every_digit_on_both_layers(make_world: Callable[..., Worl
     world.demo.update(height("first", "a"))
     world.refresh()
     for index, text in enumerate(digits):
-        world.demo.write_raw("Observation", f"o{index}", raw % text)
+        write_raw(world.demo, "Observation", f"o{index}", raw % text)
     if mode == "batch":
         world.refresh()
     world.poll()

@@ -28,6 +28,7 @@ from lambda_pipeline.settings import Settings, sql_directory
 from lambda_pipeline.speed import poll as poll_module
 from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline_tests.conftest import OwnRedis
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.pipeline.conftest import (
     DEFINITIONS,
     GIVEN_NAMES,
@@ -344,7 +345,7 @@ def test_20_half_past_twelve_stays_half_past_twelve(world: World, hour: int) -> 
 @pytest.mark.parametrize("layer", ["speed", "batch"])
 def test_21_an_unknown_encoding_is_not_a_delete(world: World, layer: str) -> None:
     """An unknown body encoding was treated as a delete."""
-    ready(world).demo.write_raw("Patient", "p0", "provider:address", encoding="ESR")
+    write_raw(ready(world).demo, "Patient", "p0", "provider:address", encoding="ESR")
     world.poll() if layer == "speed" else world.refresh()
     answer = world.serving.query("patients", mode="live" if layer == "speed" else "batch")
     assert [(found.resource, found.reason) for found in answer.quarantined] == [
@@ -373,7 +374,7 @@ def test_22_client_assigned_ids_come_from_fhir_id(world: World) -> None:
 @pytest.mark.parametrize("body", ["not JSON", "{broken", '{"resourceType":"Patient","gender":["male","female"]}'])
 def test_23_one_bad_resource_neither_stops_the_others_nor_vanishes(world: World, body: str) -> None:
     """One resource that could not be parsed stopped all others, or was skipped without a trace."""
-    ready(world).demo.write_raw("Patient", "bad", body)
+    write_raw(ready(world).demo, "Patient", "bad", body)
     world.demo.update(patient("good"))
     assert world.poll().count == 2
     for mode in ("live", "source"):
@@ -620,8 +621,8 @@ def test_39_a_nul_in_one_body_stops_nothing(world: World) -> None:
         r'{"resourceType":"Patient","name":[{"family":"%s"}]}',
         r"a\u0000b",
     )
-    world.demo.write_raw("Patient", "n", nul % escaped)
-    world.demo.write_raw("Patient", "e", nul % r"a\\u0000b")
+    write_raw(world.demo, "Patient", "n", nul % escaped)
+    write_raw(world.demo, "Patient", "e", nul % r"a\\u0000b")
     world.poll()
     for mode in ("live", "source"):
         families = dict(

@@ -34,7 +34,6 @@ NOT_RUN = {
     "export HAPI_DB_URL=postgresql://lambda_pipeline@db.example.org/hapi": "names the reader's own servers",
     "export REDIS_URL=redis://redis.example.org:6379/0": "names the reader's own servers",
     "export DAGSTER_PG_URL=postgresql+psycopg2://dagster@db.example.org/dagster": "names the reader's own servers",
-    "psql -d hapi -f sql/roles.sql": "needs the reader's own server and its superuser; cli/test_roles.py runs the file",
     "pipx install pre-commit": "installs a program for the user",
     "pre-commit install": "needs that program, and changes the checkout's git hooks",
 }

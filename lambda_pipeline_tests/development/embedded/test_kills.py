@@ -22,7 +22,7 @@ from lambda_pipeline.development.embedded.postgres import Postgres
 from lambda_pipeline.development.embedded.process import end, processes_of, wait_until
 from lambda_pipeline.development.embedded.valkey import Valkey
 from lambda_pipeline.errors import ServerUnavailableError
-from lambda_pipeline_tests.embedded.test_start_and_stop import START, kept, pids, put
+from lambda_pipeline_tests.development.embedded.test_start_and_stop import START, kept, pids, put
 
 # A suite that runs in the background has SIGINT ignored, and its children inherit that.
 WAIT_AFTER_START = (

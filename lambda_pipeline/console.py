@@ -34,6 +34,26 @@ def render(
     return "\n".join(lines) if titles else ""
 
 
+def render_values(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[int] = ()) -> str:
+    """A table of values: numbers are set flush right, integers with thousands separators and floats with two decimals.
+
+    Args:
+        headers: as of `render`.
+        rows: cells as values; None is shown as `NULL`.
+        right: indexes of further columns that are set flush right.
+    """
+    cells = list(rows)
+    numbers = {index for row in cells for index, value in enumerate(row) if isinstance(value, int | float)}
+    texts = [[_format_value(value) for value in row] for row in cells]
+    return render(headers, texts, right={*right, *numbers}, cell_width=63)
+
+
+def _format_value(value: object) -> str | None:
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+    return None if value is None else str(value)
+
+
 def _line(cells: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
     padded = []
     for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):

@@ -77,7 +77,7 @@ def test_a_frontier_that_stands_still_is_unhealthy(
     monkeypatch.setenv("LAMBDA_PIPELINE_FRESHNESS_TARGET_S", "0.000001")
     asked = program("status")
     assert asked.code == 1
-    assert "does the sensor run?" in asked.err
+    assert "is the sensor capture_changes running?" in asked.err
 
 
 def test_an_overlay_that_no_poll_fitted_to_the_generation_is_unhealthy_only_if_that_lasts(
@@ -178,7 +178,7 @@ def test_check_sees_large_objects(hapi: DemoHapi, program: Program) -> None:
     write_raw(hapi, "Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
     asked = program("check")
     assert asked.code == 0
-    assert "ok   large objects: 1 current bodies lie in some, and they can be read" in asked.out
+    assert "ok   large objects: 1 current bodies are stored in some, and they can be read" in asked.out
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ def test_a_refresh_says_what_only_the_keys_told(published: DemoHapi, program: Pr
         transaction.delete("Patient", "eva")
         transaction.expunge("Patient", "eva")
     done = program("refresh")
-    assert done.out.startswith("generation 2 (incremental, 1 changed resources, 1 of them known from the keys alone)")
+    assert done.out.startswith(
+        "generation 2 (incremental, 1 changed resources, 1 of them found only by comparing all keys)"
+    )
     repairs = json.loads(program("status", "--json").out)["generation"]["repairs"]
     assert repairs == {"Patient": {"gone": 1, "altered": 0, "resources": ["Patient/eva"]}}
 

@@ -29,7 +29,7 @@ def test_a_refresh_that_finds_a_difference_is_published_and_ends_with_1(
     assert done.code == 1
     assert done.out.startswith("generation 2 ")
     assert "1 differ: Patient/bert in patient_simple (1 rows served, 1 recomputed)" in done.complaint
-    assert "lambda-pipeline refresh --full builds anew" in done.complaint
+    assert "lambda-pipeline refresh --full builds all views from the source" in done.complaint
     assert "swordfish" not in done.err
     assert program("refresh", "--full").code == 0
 
@@ -74,7 +74,7 @@ def test_what_differs_is_named_on_stdout_and_ends_with_1(
     assert done.code == 1
     for mode in ("batch", "live"):
         assert f"{mode}: Patient/bert in patient_simple (1 rows served, 1 recomputed)" in done.out.splitlines()
-    assert done.complaint == "lambda-pipeline: 2 resources are not served as they would be recomputed"
+    assert done.complaint == "lambda-pipeline: 2 resources are served differently from their recompute"
     assert "swordfish" not in done.out + done.err
 
 

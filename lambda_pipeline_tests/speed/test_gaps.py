@@ -16,7 +16,7 @@ from lambda_pipeline.database import Database
 from lambda_pipeline.development import embedded
 from lambda_pipeline.development.embedded.home import open_home
 from lambda_pipeline.development.embedded.postgres import Postgres
-from lambda_pipeline.development.embedded.process import end
+from lambda_pipeline.development.processes import send_signal
 from lambda_pipeline.errors import CoverageGapError, RedisUnavailableError, SourceBusyError
 from lambda_pipeline.source import SnapshotMark, marked_snapshot, snapshot, table_lock
 from lambda_pipeline.speed.lookback import LookbackPoint, add_lookback_point, oldest_possible_update
@@ -178,7 +178,7 @@ def test_numbers_given_out_again_after_a_crash(own_postgres: tuple[Path, str], r
         transaction.update(patient(f"p{number}", "other"))
         (transaction.commit if ending == "committed" else transaction.rollback)()
     world.poll()
-    end(Postgres(open_home(home)).leaders(), signal.SIGKILL)
+    send_signal(Postgres(open_home(home)).leaders(), signal.SIGKILL)
     embedded.start(home, redis=False)
     world.database.engine.dispose()
     for number in range(30):

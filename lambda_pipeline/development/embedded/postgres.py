@@ -13,8 +13,8 @@ from lambda_pipeline.development.embedded import log
 from lambda_pipeline.development.embedded.account import Account, private_directory, server_account
 from lambda_pipeline.development.embedded.binaries import postgres_installation, reachable_for
 from lambda_pipeline.development.embedded.home import Home
-from lambda_pipeline.development.embedded.process import Process, processes_of
 from lambda_pipeline.development.embedded.server import Answer, Server
+from lambda_pipeline.development.processes import Process, find_processes
 from lambda_pipeline.errors import ConfigurationError, ServerUnavailableError
 
 PORT = 5432
@@ -104,13 +104,13 @@ class Postgres(Server):
 
     def leaders(self) -> list[Process]:
         """The postmaster of this cluster."""
-        return [process for process in processes_of("postgres") if process.command.endswith(f" -D {self.data}")]
+        return [process for process in find_processes("postgres") if process.command.endswith(f" -D {self.data}")]
 
     def attached(self) -> list[Process]:
         """The postmaster and its children, which work in the cluster's directory, also those that outlive it."""
         return [
             process
-            for process in processes_of("postgres")
+            for process in find_processes("postgres")
             if process.directory == self.data or process.command.endswith(f" -D {self.data}")
         ]
 

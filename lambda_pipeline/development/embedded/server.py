@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from lambda_pipeline.development.embedded import log
-from lambda_pipeline.development.embedded.process import PAUSE_S, Process, end, wait_until
+from lambda_pipeline.development.processes import PAUSE_S, Process, send_signal, wait_until
 from lambda_pipeline.errors import ServerUnavailableError
 
 RECOVERY_S = 120.0
@@ -91,7 +91,7 @@ class Server(ABC):
             ServerUnavailableError: processes stay on its files.
         """
         leaders = self.leaders()
-        end(leaders, self.stop_signal)
+        send_signal(leaders, self.stop_signal)
         if not wait_until(lambda: not self.attached(), STOP_S if leaders else ORPHANS_S):
             pids = ", ".join(str(process.pid) for process in self.attached())
             raise ServerUnavailableError(

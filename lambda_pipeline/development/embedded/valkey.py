@@ -12,8 +12,8 @@ from lambda_pipeline.development.embedded import log
 from lambda_pipeline.development.embedded.account import caller, private_directory
 from lambda_pipeline.development.embedded.binaries import valkey_server
 from lambda_pipeline.development.embedded.home import Home
-from lambda_pipeline.development.embedded.process import Process, processes_of
 from lambda_pipeline.development.embedded.server import Answer, Server
+from lambda_pipeline.development.processes import Process, find_processes
 from lambda_pipeline.errors import ServerUnavailableError
 
 ANSWER_TIMEOUT_S = 5
@@ -71,7 +71,7 @@ class Valkey(Server):
         """The server with this home's socket, in its arguments or its process title."""
         return [
             process
-            for process in processes_of("valkey-server")
+            for process in find_processes("valkey-server")
             if process.directory == self.folder or str(self.socket) in process.command
         ]
 

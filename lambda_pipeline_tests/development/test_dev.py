@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lambda_pipeline.api import open_deployment
-from lambda_pipeline.development import embedded, launcher, process_group
+from lambda_pipeline.development import dagster_process, dev, embedded, processes
 from lambda_pipeline.errors import ConfigurationError, ServerUnavailableError
 from lambda_pipeline.settings import Settings, load_settings
 
@@ -35,7 +35,7 @@ def home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="lambda_pipeline_tests_"))
     folder.chmod(0o755)
     yield folder
-    launcher.stop(settings=Settings(home=folder), say=lambda _: None)
+    dev.stop(settings=Settings(home=folder), say=lambda _: None)
     embedded.clean(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -63,9 +63,9 @@ def until(found: Callable[[], Any], seconds: float = 90) -> Any:
 def test_everything_starts_captures_finds_its_data_again_and_leaves_no_process(home: Path) -> None:
     settings, port, said = Settings(home=home), free_port(), list[str]()
     start = {"port": port, "detach": True, "patients": 100, "settings": settings, "say": said.append}
-    assert launcher.dev(**start, changing=True) == 0  # type: ignore[arg-type]
+    assert dev.run(**start, changing=True) == 0  # type: ignore[arg-type]
     assert said[-1] == f"Dagster: http://127.0.0.1:{port}"
-    record = launcher.running(settings)
+    record = dagster_process.find_running(settings)
     assert record is not None
 
     def captured() -> bool:
@@ -76,15 +76,15 @@ def test_everything_starts_captures_finds_its_data_again_and_leaves_no_process(h
     until(captured)
     entries = until(lambda: ask(port, GENERATION)["assetOrError"].get("assetMaterializations"))[0]["metadataEntries"]
     assert {"label": "generation", "intValue": 1} in entries
-    assert launcher.dev(**start) == 0  # type: ignore[arg-type]
+    assert dev.run(**start) == 0  # type: ignore[arg-type]
     assert "runs already" in said[-1]
-    assert launcher.stop(settings=settings, say=said.append) == ["Dagster", "PostgreSQL", "Valkey"]
+    assert dev.stop(settings=settings, say=said.append) == ["Dagster", "PostgreSQL", "Valkey"]
     mark = f"LAMBDA_PIPELINE_DAGSTER_DIR={home.resolve() / 'dagster'}"
-    assert not any(process_group.alive(group, mark) for group in record.groups)
-    assert launcher.stop(settings=settings, say=said.append) == []
+    assert not any(processes.group_is_alive(group, mark) for group in record.groups)
+    assert dev.stop(settings=settings, say=said.append) == []
 
     said.clear()
-    assert launcher.dev(**start) == 0  # type: ignore[arg-type]
+    assert dev.run(**start) == 0  # type: ignore[arg-type]
     assert said == [f"Dagster: http://127.0.0.1:{port}"]
     with open_deployment(settings) as deployment:
         assert deployment.serving.query("patient_simple", mode="batch").row_count == 99
@@ -96,7 +96,7 @@ def test_a_port_in_use_is_named(home: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"port {port} cannot be used"):
-            launcher.dev(port=port, settings=Settings(home=home))
+            dev.run(port=port, settings=Settings(home=home))
 
 
 def test_a_server_that_does_not_answer_is_named_and_nothing_is_started(
@@ -108,13 +108,13 @@ def test_a_server_that_does_not_answer_is_named_and_nothing_is_started(
     load_settings.cache_clear()
     settings = Settings(home=home)
     with pytest.raises(ServerUnavailableError, match="Redis"):
-        launcher.dev(port=free_port(), settings=settings)
+        dev.run(port=free_port(), settings=settings)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("DAGSTER_PG_URL", "postgresql://nobody:swordfish@127.0.0.1:1/dagster")
     with pytest.raises(ServerUnavailableError, match="DAGSTER_PG_URL: PostgreSQL at 127") as raised:
-        launcher.dev(port=free_port(), settings=Settings(home=home))
+        dev.run(port=free_port(), settings=Settings(home=home))
     assert "swordfish" not in str(raised.value)
-    assert launcher.running(settings) is None
+    assert dagster_process.find_running(settings) is None
     assert embedded.running(home) is None
 
 
@@ -124,7 +124,7 @@ def test_only_the_embedded_source_is_kept_changing(
     for name, url in {"HAPI_DB_URL": database_url, "REDIS_URL": redis_url, "DAGSTER_PG_URL": database_url}.items():
         monkeypatch.setenv(name, url)
     with pytest.raises(ConfigurationError, match="only the embedded source"):
-        launcher.dev(port=free_port(), changing=True, settings=Settings(home=home))
+        dev.run(port=free_port(), changing=True, settings=Settings(home=home))
 
 
 def test_dagster_gets_the_driver_that_its_storage_is_written_for(
@@ -133,7 +133,7 @@ def test_dagster_gets_the_driver_that_its_storage_is_written_for(
     for name, url in {"HAPI_DB_URL": database_url, "REDIS_URL": redis_url, "DAGSTER_PG_URL": database_url}.items():
         monkeypatch.setenv(name, url)
     assert database_url.startswith("postgresql://")
-    environment = launcher.dagster_environment(Settings(home=home))
+    environment = dagster_process.dagster_environment(Settings(home=home))
     assert environment["DAGSTER_PG_URL"].startswith("postgresql+psycopg2://")
     assert environment["HAPI_DB_URL"] == database_url
     assert Path(environment["DAGSTER_HOME"], "dagster.yaml").exists()

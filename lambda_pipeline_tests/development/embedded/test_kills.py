@@ -19,10 +19,10 @@ from lambda_pipeline.development.embedded import server as server_module
 from lambda_pipeline.development.embedded.account import server_account
 from lambda_pipeline.development.embedded.home import open_home
 from lambda_pipeline.development.embedded.postgres import Postgres
-from lambda_pipeline.development.embedded.process import end, processes_of, wait_until
 from lambda_pipeline.development.embedded.valkey import Valkey
+from lambda_pipeline.development.processes import find_processes, send_signal, wait_until
 from lambda_pipeline.errors import ServerUnavailableError
-from lambda_pipeline_tests.embedded.test_start_and_stop import START, kept, pids, put
+from lambda_pipeline_tests.development.embedded.test_start_and_stop import START, kept, pids, put
 
 # A suite that runs in the background has SIGINT ignored, and its children inherit that.
 WAIT_AFTER_START = (
@@ -33,7 +33,7 @@ WAIT_AFTER_START = (
 def kill_servers(home: Path) -> None:
     place = open_home(home)
     for server in (Postgres(place), Valkey(place)):
-        end(server.leaders(), signal.SIGKILL)
+        send_signal(server.leaders(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("how", ["interrupt the group", "kill the starter"])
@@ -202,7 +202,7 @@ def test_a_backend_that_outlives_its_postmaster_is_named_and_not_joined(
         with pytest.raises(ServerUnavailableError, match=rf"processes {row[0]} do not end"):
             embedded.start(home, redis=False)
     finally:
-        end([process for process in cluster.attached() if process.pid == row[0]], signal.SIGKILL)
+        send_signal([process for process in cluster.attached() if process.pid == row[0]], signal.SIGKILL)
         thread.join(timeout=30)
     assert embedded.start(home, redis=False) == servers
 
@@ -212,7 +212,7 @@ def test_a_child_of_another_home_is_no_concern(home: Path, place: Path) -> None:
     try:
         embedded.start(other, redis=False)
         embedded.start(home, redis=False)
-        assert len(processes_of("postgres")) > len(Postgres(open_home(home)).attached())
+        assert len(find_processes("postgres")) > len(Postgres(open_home(home)).attached())
         assert embedded.stop(home) == ["PostgreSQL"]
         assert embedded.running(other)
     finally:

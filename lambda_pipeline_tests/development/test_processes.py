@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lambda_pipeline.development import process_group
+from lambda_pipeline.development import processes
 
-MARK = "LAMBDA_PIPELINE_TEST_MARK=a"
+VARIABLE = "LAMBDA_PIPELINE_TEST=a"
 FAMILY = """
 import signal, subprocess, sys, time
-if {stubborn}:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+# Children inherit whether SIGTERM is ignored, and some test runners ignore it: every stop would wait for its limit.
+signal.signal(signal.SIGTERM, signal.SIG_IGN if {stubborn} else signal.SIG_DFL)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 open({file!r}, "w").write(str(child.pid))
 time.sleep(60)
@@ -27,16 +27,16 @@ def groups() -> Iterator[list[int]]:
     started: list[int] = []
     yield started
     for group in started:
-        process_group.end(group, MARK)
+        processes.stop_group(group, VARIABLE)
 
 
-def family(groups: list[int], tmp_path: Path, *, mark: str = MARK, stubborn: bool = False) -> tuple[int, int]:
+def family(groups: list[int], tmp_path: Path, *, variable: str = VARIABLE, stubborn: bool = False) -> tuple[int, int]:
     """A parent and its child, as process ids; the parent leads the group."""
     file = tmp_path / f"child-{len(groups)}"
-    name, value = mark.split("=")
+    name, value = variable.split("=")
     program = FAMILY.format(file=str(file), stubborn=stubborn)
     environment = {**os.environ, name: value}
-    leader = process_group.launch(["-c", program], cwd=tmp_path, env=environment, output=None)
+    leader = processes.start_group(["-c", program], cwd=tmp_path, env=environment, output=None)
     groups.append(leader.pid)
     deadline = time.monotonic() + 20
     while not (file.exists() and file.read_text()):
@@ -58,11 +58,11 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 
 def test_a_group_is_ended_with_its_children(groups: list[int], tmp_path: Path) -> None:
     leader, child = family(groups, tmp_path)
-    assert process_group.alive(leader, MARK)
-    assert process_group.end(leader, MARK)
+    assert processes.group_is_alive(leader, VARIABLE)
+    assert processes.stop_group(leader, VARIABLE)
     assert not lives(leader)
     assert not lives(child)
-    assert not process_group.end(leader, MARK)
+    assert not processes.stop_group(leader, VARIABLE)
 
 
 def test_children_are_found_after_their_leader_was_killed(groups: list[int], tmp_path: Path) -> None:
@@ -72,21 +72,20 @@ def test_children_are_found_after_their_leader_was_killed(groups: list[int], tmp
     while lives(leader):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert process_group.alive(leader, MARK)
-    assert process_group.end(leader, MARK)
+    assert processes.group_is_alive(leader, VARIABLE)
+    assert processes.stop_group(leader, VARIABLE)
     assert not lives(child)
 
 
-def test_who_does_not_listen_is_killed(groups: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_group, "TERM_S", 0.5)
+def test_who_does_not_listen_is_killed(groups: list[int], tmp_path: Path) -> None:
     leader, _ = family(groups, tmp_path, stubborn=True)
-    assert process_group.end(leader, MARK)
+    assert processes.stop_group(leader, VARIABLE, term_s=0.5)
     assert not lives(leader)
 
 
 def test_a_stranger_with_the_same_number_is_left_alone(groups: list[int], tmp_path: Path) -> None:
     leader, child = family(groups, tmp_path)
-    assert not process_group.alive(leader, "LAMBDA_PIPELINE_TEST_MARK=b")
-    assert not process_group.end(leader, "LAMBDA_PIPELINE_TEST_MARK=b")
+    assert not processes.group_is_alive(leader, "LAMBDA_PIPELINE_TEST=b")
+    assert not processes.stop_group(leader, "LAMBDA_PIPELINE_TEST=b")
     assert lives(leader)
     assert lives(child)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.abc import Query
+from psycopg.abc import QueryNoTemplate
 from psycopg.types.json import set_json_loads
 from sqlalchemy.exc import ArgumentError
 
@@ -123,7 +123,9 @@ def repeatable_read(connection: Connection, *, read_only: bool = True) -> Iterat
             connection.read_only = None
 
 
-def fetch_one(connection: Connection, query: Query, parameters: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
+def fetch_one(
+    connection: Connection, query: QueryNoTemplate, parameters: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
     """Run a query that always returns a row, such as an aggregate, and return its first row."""
     row = connection.execute(query, parameters).fetchone()
     assert row is not None

@@ -187,7 +187,7 @@ def _sampled(look: ParityRead, layer: MergeInput, sample: int, seed: int) -> lis
     """So many of each side. Both tables are ordered by one hash, so that mostly they give the same resources."""
     connection, kind = look.layers.connection, layer.view.resource
     parameters = {"resource_type": kind, "seed": seed, "sample": sample}
-    living = connection.execute(_over_resources(look.tables, _SAMPLED_RESOURCES), parameters).fetchall()
+    living = connection.execute(look.tables.compose(_SAMPLED_RESOURCES), parameters).fetchall()
     rows = connection.execute(sql.SQL(_SAMPLED_ROWS).format(table=layer.table), parameters).fetchall()
     entries = sorted(layer.entries)
     chosen = random.Random(seed).sample(entries, min(sample, len(entries)))  # noqa: S311 (a sample, not a secret)
@@ -206,9 +206,7 @@ def _everything(look: ParityRead, layer: MergeInput) -> Iterator[list[ResourceKe
     for scope, _ in tables.chunks(connection, kind, size):
         yield sorted({one.key for one in tables.members(connection, kind, scope)})
     entries = [_entry_key(kind, packed) for packed in layer.entries.values()]
-    statement = sql.SQL(_ROWS_WITHOUT_RESOURCE).format(
-        table=layer.table, living=_over_resources(tables, _LIVING_RESOURCES)
-    )
+    statement = sql.SQL(_ROWS_WITHOUT_RESOURCE).format(table=layer.table, living=tables.compose(_LIVING_RESOURCES))
     parameters = {
         "resource_type": kind,
         "partitions": [key.partition for key in entries],
@@ -217,15 +215,6 @@ def _everything(look: ParityRead, layer: MergeInput) -> Iterator[list[ResourceKe
     others = connection.execute(statement, parameters).fetchall()
     for start in range(0, len(others), size):
         yield [ResourceKey(partition, kind, logical_id) for partition, logical_id in others[start : start + size]]
-
-
-def _over_resources(tables: HapiTables, template: str) -> sql.Composed:
-    return sql.SQL(template).format(
-        partition=tables.partition,
-        id=tables.logical_id,
-        resources=tables.schema.table("hfj_resource"),
-        forced_ids=tables.forced_id_join,
-    )
 
 
 def _entry_key(resource_type: str, packed: str) -> ResourceKey:

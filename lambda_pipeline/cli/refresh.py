@@ -55,7 +55,7 @@ def _told(generation: Generation) -> str:
                 f"{each.row_count:,}",
                 f"{each.resources:,}",
                 f"{each.quarantined:,}",
-                each.made,
+                each.build_kind,
                 f"{each.rows_written:,}",
                 f"{each.seconds:.2f}",
             ]
@@ -65,9 +65,9 @@ def _told(generation: Generation) -> str:
         cell_width=63,
     )
     as_of = generation.valid_as_of.isoformat(timespec="milliseconds")
-    changes = "" if generation.kind == "full" else f", {generation.changes:,} changed resources"
+    changes = "" if generation.build_kind == "full" else f", {generation.changes:,} changed resources"
     changes += f", {generation.repaired:,} of them known from the keys alone" if generation.repaired else ""
-    return f"generation {generation.number} ({generation.kind}{changes}), valid as of {as_of}\n{table}"
+    return f"generation {generation.number} ({generation.build_kind}{changes}), valid as of {as_of}\n{table}"
 
 
 def _captured(done: Poll) -> str:

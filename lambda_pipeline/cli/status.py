@@ -76,7 +76,7 @@ def _told(health: PipelineStatus) -> str:
     facts = [("state", "healthy" if health.healthy else "unhealthy")]
     if (generation := health.generation) is not None:
         as_of = generation.valid_as_of.isoformat(timespec="milliseconds")
-        facts.append(("generation", f"{generation.number} ({generation.kind}), valid as of {as_of}"))
+        facts.append(("generation", f"{generation.number} ({generation.build_kind}), valid as of {as_of}"))
     if health.frontier is not None:
         frontier = health.frontier.isoformat(timespec="milliseconds")
         facts.append(
@@ -107,7 +107,7 @@ def views_table(views: tuple[ViewStatus, ...] | list[ViewStatus]) -> str:
                 f"{view.rows:,}",
                 f"{view.resources:,}",
                 f"{view.quarantined:,}",
-                view.made or None,
+                view.build_kind or None,
                 view.digest[:12],
             ]
             for view in views

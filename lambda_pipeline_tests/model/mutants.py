@@ -202,8 +202,8 @@ MUTANTS = (
     Mutant(
         "a refresh does not write down the keys of what changed",
         "batch/refresh.py",
-        "update_keys(self.connection, self.filler.tables, changed)",
-        "update_keys(self.connection, self.filler.tables, {})",
+        "record_changed_keys(self.connection, self.filler.tables, changed)",
+        "record_changed_keys(self.connection, self.filler.tables, {})",
         ("oddities",),
     ),
     Mutant(

@@ -198,9 +198,9 @@ def _failure(reason: str) -> StoryError:
 def _format_generation(generation: Generation) -> str:
     seconds = sum(view.seconds for view in generation.views.values())
     rows = sum(view.row_count for view in generation.views.values())
-    changed = "" if generation.kind == "full" else f" {generation.changes:,} changed resources,"
+    changed = "" if generation.build_kind == "full" else f" {generation.changes:,} changed resources,"
     return (
-        f"Generation {generation.number} ({generation.kind}):{changed} {len(generation.views)} views,"
+        f"Generation {generation.number} ({generation.build_kind}):{changed} {len(generation.views)} views,"
         f" {rows:,} rows, in {seconds:.1f} s."
     )
 

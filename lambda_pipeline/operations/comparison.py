@@ -196,7 +196,7 @@ def _sampled(parity_read: ParityRead, merge_input: MergeInput, sample: int, seed
     """A sample of each side. Both tables are ordered by one hash, so that they mostly give the same resources."""
     connection, resource_type = parity_read.read.connection, merge_input.view.resource
     parameters = {"resource_type": resource_type, "seed": seed, "sample": sample}
-    living = connection.execute(_over_resources(parity_read.tables, _SAMPLED_RESOURCES), parameters).fetchall()
+    living = connection.execute(parity_read.tables.compose(_SAMPLED_RESOURCES), parameters).fetchall()
     rows = connection.execute(sql.SQL(_SAMPLED_ROWS).format(table=merge_input.table), parameters).fetchall()
     entries = sorted(merge_input.entries)
     chosen = random.Random(seed).sample(entries, min(sample, len(entries)))  # noqa: S311 (a sample, not a secret)
@@ -216,7 +216,7 @@ def _everything(parity_read: ParityRead, merge_input: MergeInput) -> Iterator[li
         yield sorted({one.key for one in tables.members(connection, resource_type, scope)})
     entries = [PackedEntry(packed).key(resource_type) for packed in merge_input.entries.values()]
     statement = sql.SQL(_ROWS_WITHOUT_RESOURCE).format(
-        table=merge_input.table, living=_over_resources(tables, _LIVING_RESOURCES)
+        table=merge_input.table, living=tables.compose(_LIVING_RESOURCES)
     )
     parameters = {
         "resource_type": resource_type,
@@ -228,15 +228,6 @@ def _everything(parity_read: ParityRead, merge_input: MergeInput) -> Iterator[li
         yield [
             ResourceKey(partition, resource_type, logical_id) for partition, logical_id in others[start : start + size]
         ]
-
-
-def _over_resources(tables: HapiTables, template: str) -> sql.Composed:
-    return sql.SQL(template).format(
-        partition=tables.partition,
-        id=tables.logical_id,
-        resources=tables.schema.table("hfj_resource"),
-        forced_ids=tables.forced_id_join,
-    )
 
 
 def _served(connection: Connection, merge_input: MergeInput, keys: Collection[ResourceKey]) -> dict[ResourceKey, Rows]:

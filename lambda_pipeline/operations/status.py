@@ -99,14 +99,14 @@ class PipelineStatus:
             if generation is None
             else {
                 "number": generation.number,
-                "kind": generation.kind,
+                "kind": generation.build_kind,
                 "valid_as_of": _iso(generation.valid_as_of),
                 "published_at": _iso(generation.published_at),
                 "changes": generation.changes,
                 "repaired": generation.repaired,
                 "repairs": {name: asdict(found) for name, found in generation.repairs.items()},
             },
-            "views": [asdict(view) for view in self.views],
+            "views": [view.as_json() for view in self.views],
             "frontier": _iso(self.frontier),
             "lag_s": None if lag is None else round(lag, 3),
             "sources": list(self.sources),

@@ -24,8 +24,7 @@ from redis.retry import Retry
 
 from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import ResourceKey, SnapshotMark
-from lambda_pipeline.source.tables import NO_PARTITION
+from lambda_pipeline.source import NO_PARTITION, ResourceKey, SnapshotMark
 from lambda_pipeline.speed import coverage
 from lambda_pipeline.speed.entry import Entry, key_of, member, rows_name
 from lambda_pipeline.speed.state import OverlayState

@@ -115,7 +115,16 @@ def reader() -> Iterator[Reader]:
     """A checkout's look-alike, a Python environment on the PATH, and servers of its own with published views."""
     folder = Path(tempfile.mkdtemp(prefix="lambda_pipeline_docs_"))
     folder.chmod(0o755)
-    for name in ("sql", "lambda_pipeline", "lambda_pipeline_tests", "benchmarks", "pyproject.toml", "requirements.lock", "Makefile", ".venv"):
+    for name in (
+        "sql",
+        "lambda_pipeline",
+        "lambda_pipeline_tests",
+        "benchmarks",
+        "pyproject.toml",
+        "requirements.lock",
+        "Makefile",
+        ".venv",
+    ):
         (folder / name).symlink_to(PROJECT / name)
     home = folder / "home"
     unset = {"HAPI_DB_URL", "BATCH_DB_URL", "REDIS_URL", "DAGSTER_PG_URL", "DAGSTER_HOME"}

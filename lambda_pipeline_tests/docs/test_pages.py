@@ -81,7 +81,11 @@ def test_sections_that_the_code_cites_exist() -> None:
 
 
 def test_every_term_of_the_argument_is_in_the_glossary_once() -> None:
-    terms = re.findall(r'^\| <a id="([\w-]+)"></a>\*\*(.+?)\*\* \| (.+?) \| (.+?) \|$', (DOCS / "glossary.md").read_text(), re.M)
+    terms = re.findall(
+        r'^\| <a id="([\w-]+)"></a>\*\*(.+?)\*\* \| (.+?) \| (.+?) \|$',
+        (DOCS / "glossary.md").read_text(),
+        re.MULTILINE,
+    )
     assert len(terms) >= 10
     assert len({term for _, term, _, _ in terms}) == len(terms)
     assert all(anchor == term.replace(" ", "-") for anchor, term, _, _ in terms)

@@ -229,7 +229,7 @@ MUTANTS = (
     ),
     Mutant(
         "a refresh does not compare the keys",
-        "batch.refresh:_Refresh._changed",
+        "batch.refresh:_Refresh._find_changes",
         "compare_keys(self.connection, tables, types)",
         "compare_keys(self.connection, tables, types)[:0]",
         ("oddities",),
@@ -237,8 +237,8 @@ MUTANTS = (
     Mutant(
         "a refresh does not write down the keys of what changed",
         "batch.refresh:_Refresh.publish",
-        "update_keys(self.connection, self.filler.tables, changed)",
-        "update_keys(self.connection, self.filler.tables, {})",
+        "record_changed_keys(self.connection, self.filler.tables, changed)",
+        "record_changed_keys(self.connection, self.filler.tables, {})",
         ("oddities",),
     ),
     Mutant(
@@ -249,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "a changed definition keeps the old rows",
-        "batch.refresh:_Refresh._make",
+        "batch.refresh:_Refresh._build_or_update",
         "if before is None or before.view.digest != view.digest:",
         "if before is None:",
         ("views",),

@@ -45,7 +45,7 @@ def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(cohort: World) ->
     cohort.poll()
     before = cohort.cohort()
     generation = cohort.refresh()
-    assert generation.kind == "incremental"
+    assert generation.build_kind == "incremental"
     assert generation.changes == 1
     assert cohort.cohort() == before == cohort.cohort("batch")
     assert cohort.poll().entries == 0
@@ -99,7 +99,7 @@ def test_a_changed_definition_keeps_the_old_one_readable_until_it_is_built(cohor
     assert [column.name for column in old.columns] == ["id", "gender", "birth_date", "family"]
     assert old.row_count == 4
     generation = cohort.refresh()
-    made = {name: view.made for name, view in generation.views.items()}
+    made = {name: view.build_kind for name, view in generation.views.items()}
     assert made == {
         "patients": "full",
         "given_names": "incremental",

@@ -477,7 +477,7 @@ def test_29_a_changed_definition_rebuilds_that_view_alone(world: World) -> None:
     ready(world)
     world.use([{**PATIENTS, "where": [{"path": "gender = 'male'"}]}, *DEFINITIONS[1:]])
     generation = world.refresh()
-    relations = {name: view.relation for name, view in generation.views.items()}
+    relations = {name: view.table_name for name, view in generation.views.items()}
     assert relations == {
         "patients": "patients__2",
         "given_names": "given_names__1",

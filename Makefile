@@ -16,24 +16,32 @@ PIP     := --disable-pip-version-check --no-input --no-warn-script-location --pr
 
 PORT    ?= 3000
 TESTS   ?=
-MINUTES ?= 30
+MINUTES ?=
 SEED    ?=
+WORKERS ?= logical
+PYTEST  ?=
+SOAK     = $(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help setup demo test soak dev stop clean lint lock bench
+.PHONY: help setup demo test test-model soak dev stop clean lint lock bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv from requirements.lock; does nothing when that is done
 
 demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, one answer
 	@$(PROGRAM) demo
 
-test: $(STAMP) ## the whole test suite, on embedded servers; TESTS=path for a part of it
-	@$(PYTHON) -m pytest $(TESTS)
+# Every worker has servers of its own, so the number of workers changes the time a run takes, never its result.
+test: $(STAMP) ## the tests, on embedded servers; TESTS=path for a part of them, WORKERS=1 for one process
+	@$(PYTHON) -m pytest $(TESTS) -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not campaign" $(PYTEST)
+
+test-model: $(STAMP) ## the model's long campaign and all seeded mistakes; MINUTES=10 adds random histories, SEED=number
+	@$(PYTHON) -m pytest lambda_pipeline_tests/model -m campaign $(PYTEST)
+	if [ -n "$(MINUTES)" ]; then $(SOAK); fi
 
 soak: $(STAMP) ## random histories against the model; MINUTES=30, SEED=number for the same ones again
-	@$(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(SOAK)
 
 dev: $(STAMP) ## the pipeline with Dagster's UI on http://127.0.0.1:3000; PORT=3001 for another port
 	@$(PROGRAM) dev --port $(PORT)

@@ -30,7 +30,7 @@ CAUGHT, SURVIVED, BROKEN = 10, 0, 11
 """Exit codes of `hunt`: a history failed, none did, or the mistake is not a program that could run."""
 
 NOT_A_PROGRAM = re.compile(r"\b(AttributeError|NameError|UnboundLocalError|ImportError|SyntaxError)\b")
-"""What a mistake does that names something the product no longer has. Any history notices that, which proves nothing."""
+"""How a mistake fails that names something the product no longer has: any history notices it, which proves nothing."""
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,7 +96,7 @@ def replay(file: TextIO) -> None:
 @click.argument("home", type=click.Path(path_type=Path))
 @click.argument("kinds", nargs=-1)
 def hunt(home: Path, kinds: tuple[str, ...]) -> None:
-    """Run the tests' rounds until one fails: exit code 10 when one did, 0 when none, 11 for a mistake that cannot run."""
+    """Run the tests' rounds until one fails: code 10 when one did, 0 when none, 11 when the mistake cannot run."""
     first = sorted(CI, key=lambda chosen: (chosen.seed, kinds.index(chosen.kind)) if chosen.kind in kinds else (99, 0))
     histories = 0
     for chosen in first:

@@ -24,10 +24,10 @@ LIFE = """
 import os, signal, sys
 from pathlib import Path
 import psycopg, redis
-from lambda_pipeline import embedded
-from lambda_pipeline.embedded.home import open_home
-from lambda_pipeline.embedded.postgres import Postgres
-from lambda_pipeline.embedded.valkey import Valkey
+from lambda_pipeline.development import embedded
+from lambda_pipeline.development.embedded.home import open_home
+from lambda_pipeline.development.embedded.postgres import Postgres
+from lambda_pipeline.development.embedded.valkey import Valkey
 
 home = Path(sys.argv[1])
 servers = embedded.start(home)
@@ -110,7 +110,7 @@ def test_another_users_servers_are_refused_and_left_alone(
 ) -> None:
     servers = embedded.start(home)
     for call in ("start", "stop", "clean"):
-        refused = as_nobody(f"import sys; from pathlib import Path; from lambda_pipeline import embedded\n"
+        refused = as_nobody(f"import sys; from pathlib import Path; from lambda_pipeline.development import embedded\n"
                             f"embedded.{call}(Path(sys.argv[1]))", home)  # fmt: skip
         assert "ConfigurationError" in refused.stderr, call
         assert "HAPI_DB_URL" in refused.stderr, call

@@ -87,10 +87,10 @@ SUBREAPER = """
 import ctypes, os, signal, sys
 from pathlib import Path
 import psycopg, redis
-from lambda_pipeline.embedded import start
-from lambda_pipeline.embedded.home import open_home
-from lambda_pipeline.embedded.postgres import Postgres
-from lambda_pipeline.embedded.valkey import Valkey
+from lambda_pipeline.development.embedded import start
+from lambda_pipeline.development.embedded.home import open_home
+from lambda_pipeline.development.embedded.postgres import Postgres
+from lambda_pipeline.development.embedded.valkey import Valkey
 
 PR_SET_CHILD_SUBREAPER = 36
 assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0

@@ -24,7 +24,7 @@ START = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
-from lambda_pipeline.embedded import start
+from lambda_pipeline.development.embedded import start
 print(json.dumps(asdict(start(Path(sys.argv[1])))), flush=True)
 """
 

@@ -20,6 +20,7 @@ MINUTES ?=
 SEED    ?=
 WORKERS ?= logical
 PYTEST  ?=
+COVERAGE ?=
 SOAK     = $(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 .PHONY: help setup demo test test-model soak dev stop clean lint lock bench
@@ -33,8 +34,9 @@ demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, 
 	@$(PROGRAM) demo
 
 # Every worker has servers of its own, so the number of workers changes the time a run takes, never its result.
-test: $(STAMP) ## the tests, on embedded servers; TESTS=path for a part of them, WORKERS=1 for one process
-	@$(PYTHON) -m pytest $(TESTS) -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not campaign" $(PYTEST)
+test: $(STAMP) ## the tests, on embedded servers; TESTS=path for a part of them, WORKERS=1, COVERAGE=1
+	@$(PYTHON) -m pytest $(TESTS) -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not campaign" \
+	  $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
 test-model: $(STAMP) ## the model's long campaign and all seeded mistakes; MINUTES=10 adds random histories, SEED=number
 	@$(PYTHON) -m pytest lambda_pipeline_tests/model -m campaign $(PYTEST)

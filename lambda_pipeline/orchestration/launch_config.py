@@ -88,7 +88,7 @@ class ResultOptions(Strict):
     )
     preview: int = Field(
         0, ge=0, le=100,
-        description="Show so many rows with the run. They stay in Dagster's database, whatever they say of patients.",
+        description="Show this many rows with the run. They stay in Dagster's database, patient data included.",
     )  # fmt: skip
     freshness_target_s: float | None = Field(
         None, gt=0, description="Live answers: read HAPI's tables too when the overlay is older than this."
@@ -113,7 +113,7 @@ class SqlQuery(ResultOptions):
 
     sql: Text = Field(
         description="One SELECT over the views by their names; `:name` stands for a parameter. It is stored with the "
-        "run: put values that tell of a patient into a file, not here."
+        "run: do not put patient data here."
     )
     parameters: dict[str, Any] = Field(
         default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."
@@ -145,7 +145,7 @@ class ParityOptions(Strict):
 
 
 class ViewQuery(ResultOptions):
-    """Config of `view_query`, but for the names: `view_query_model` adds them."""
+    """Config of `view_query` without its enumerations, which `view_query_model` adds."""
 
     view: Any
     columns: list[Any]
@@ -181,7 +181,7 @@ def view_query_model(views: Sequence[View]) -> type[ViewQuery]:
 
 
 def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
-    """Refuse what the serving layer would refuse, without asking a server.
+    """Refuse what the serving layer would refuse, without a server.
 
     Raises:
         BadRequestError: a column that this view has not, or one asked for twice; an operator or value that does not fit
@@ -193,7 +193,7 @@ def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
 
 
 def check_parity_options(options: ParityOptions) -> None:
-    """Refuse what contradicts itself.
+    """Refuse options that contradict each other.
 
     Raises:
         BadRequestError: both everything and a sample are asked for.
@@ -203,7 +203,7 @@ def check_parity_options(options: ParityOptions) -> None:
 
 
 def check_sql_query(query: SqlQuery, views: Mapping[str, View]) -> None:
-    """Refuse what the serving layer would refuse, without asking a server.
+    """Refuse what the serving layer would refuse, without a server.
 
     Raises:
         BadRequestError: not one SELECT over known views, or parameters that do not fit it.
@@ -237,7 +237,7 @@ def environment_references(config: object, path: str = "") -> list[str]:
 def _words(name: str, values: Iterable[str]) -> Any:
     """An enumeration whose names are its values: the launchpad takes names.
 
-    Dagster keeps one config type per name for the life of a process, so the name tells the values apart.
+    Dagster keeps one config type per name for the life of a process, so the name depends on the values.
     """
     words = sorted(map(str, values))
     digest = hashlib.sha256("\0".join(words).encode()).hexdigest()

@@ -12,7 +12,7 @@ from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.operations.parity import Parity, ViewParity
 from lambda_pipeline.serving import Answer
-from lambda_pipeline.serving.export import to_json
+from lambda_pipeline.serving.cells import to_json
 from lambda_pipeline.serving.frames import python_values
 from lambda_pipeline.speed.tick import Tick
 from lambda_pipeline.views import View

@@ -50,7 +50,7 @@ def with_views(inputs: Iterable[MergeInput]) -> Fragment:
 
 
 def batch_only(inputs: Iterable[MergeInput]) -> list[MergeInput]:
-    """The same views without the overlay: what the batch layer alone would say."""
+    """The same views without the overlay: what the batch layer alone would answer."""
     return [MergeInput(merge_input.view, merge_input.table) for merge_input in inputs]
 
 

@@ -306,7 +306,7 @@ def _overlay_quarantine(merge_input: MergeInput) -> Iterator[QuarantinedResource
 
 
 def _batch_quarantine(connection: Connection, names: Collection[str]) -> list[tuple[str, QuarantinedResource]]:
-    """Each with its name as a member of the overlay: an entry of the overlay replaces what the generation says."""
+    """Each with its name as a member of the overlay: an entry of the overlay replaces what the generation recorded."""
     rows = connection.execute(_QUARANTINE, {"views": sorted(names)})
     keys = [
         (view, ResourceKey(partition, kind, logical_id), reason) for view, partition, kind, logical_id, reason in rows

@@ -183,7 +183,7 @@ class Serving:
             sql.Literal(int(self.settings.query_timeout_s * 1000))
         )
         read.connection.execute(timeout)
-        # The second fence around an analyst's SQL: a name that is no view of the WITH clause finds nothing.
+        # The second fence around an analyst's SQL: a name that is not in the WITH clause finds nothing.
         read.connection.execute("SET LOCAL search_path = ''")
         return read.connection.execute(statement, dict(parameters))
 

@@ -58,7 +58,7 @@ def refusal(definitions: dg.Definitions, job: str, config: dict[str, Any]) -> st
         ),
         (
             {"view": "heights", "where": [{"column": "value", "operator": "gt", "value": "tall"}]},
-            "the value is no number",
+            "the value is not a number",
         ),
         ({"view": "patients", "where": [{**GENDER, "operator": "in", "value": []}]}, "at least one value"),
         ({"view": "patients", "where": [{**GENDER, "value": {"a": 1}}]}, "must be text"),

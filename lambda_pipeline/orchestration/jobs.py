@@ -51,7 +51,7 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
             found = [check_parity(serving, mode, sample=sample, seed=config.seed) for mode in config.modes()]
         except LambdaPipelineError as error:
             raise failure(error) from None
-        told = metadata.of_parities(found)
+        told = metadata.describe_parities(found)
         if any(parity.mismatches for parity in found):
             said = "; ".join(map(str, found))
             raise dg.Failure(said, metadata={"error": ParityMismatchError.code, **told}, allow_retries=False)
@@ -178,4 +178,4 @@ def _answer(context: dg.OpExecutionContext, options: ResultOptions, ask: Callabl
         file = write(answer, load_settings().results, name=name, format=options.format.value)
     except LambdaPipelineError as error:
         raise failure(error) from None
-    context.add_output_metadata(metadata.of_answer(answer, file, options.preview))
+    context.add_output_metadata(metadata.describe_answer(answer, file, options.preview))

@@ -19,12 +19,13 @@ TESTS   ?=
 MINUTES ?= 30
 SEED    ?=
 
-.PHONY: help setup demo test soak dev stop clean lint lock bench
+.PHONY: help setup demo test soak dev stop clean lint docs lock bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv from requirements.lock; does nothing when that is done
+setup: $(STAMP) ## make .venv from requirements.lock if it is missing or old, and say where the command is
+	@echo "setup: the command is $(PROGRAM); in each new terminal, first run: source $(VENV)/bin/activate" >&2
 
 demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, one answer
 	@$(PROGRAM) demo
@@ -44,10 +45,16 @@ stop: ## stop what dev and demo started; data stays
 clean: ## stop the servers and remove all they keep
 	@if [ -x $(PROGRAM) ]; then $(PROGRAM) clean; else echo "nothing to clean: there is no $(VENV)" >&2; fi
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## ruff, mypy, import contracts, spelling
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
+	@$(VENV)/bin/codespell
+
+docs: $(STAMP) ## the documentation site in site/; a broken link or anchor is an error
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs --quiet build --strict
+	@echo "docs: open site/index.html" >&2
 
 bench: $(STAMP) ## the measurements of benchmarks/
 	@$(PYTHON) -m benchmarks

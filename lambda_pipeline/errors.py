@@ -7,9 +7,17 @@ programs; `exit_code` is what `lambda-pipeline` ends with.
     0 done   1 unhealthy or failed   2 configuration or server   3 bad input   4 answer refused   5 refresh failed
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The known name that is closest to a misspelt one, upper and lower case alike; empty when none is close."""
+    by_folded = {each.casefold(): each for each in sorted(known)}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
+    return by_folded[close[0]] if close else ""
 
 
 class LambdaPipelineError(Exception):

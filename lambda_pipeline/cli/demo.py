@@ -30,5 +30,5 @@ def demo(*, patients: int) -> None:
         logger.setLevel(logging.WARNING)
     click.echo("starting the embedded PostgreSQL and Valkey ...", err=True)
     servers = embedded.start(settings.home)
-    story.tell(servers.postgres_url, servers.redis_url, settings, patients=patients, say=click.echo)
+    story.run_story(servers.postgres_url, servers.redis_url, settings, patients=patients, print_line=click.echo)
     click.echo("The servers go on running: make stop (lambda-pipeline stop) ends them.", err=True)

@@ -29,12 +29,12 @@ def format_generation(generation: Generation) -> str:
     table = render_values(
         ["view", "rows", "resources", "quarantined", "made", "rows written", "seconds"],
         [
-            (name, view.row_count, view.resources, view.quarantined, view.made, view.rows_written, view.seconds)
+            (name, view.row_count, view.resources, view.quarantined, view.build_kind, view.rows_written, view.seconds)
             for name, view in sorted(generation.views.items())
         ],
     )
     as_of = generation.valid_as_of.isoformat(timespec="milliseconds")
-    changes = "" if generation.kind == "full" else f", {generation.changes:,} changed resources"
+    changes = "" if generation.build_kind == "full" else f", {generation.changes:,} changed resources"
     if generation.repaired:
         changes += f", {generation.repaired:,} of them found only by comparing all keys"
-    return f"generation {generation.number} ({generation.kind}{changes}), valid as of {as_of}\n{table}"
+    return f"generation {generation.number} ({generation.build_kind}{changes}), valid as of {as_of}\n{table}"

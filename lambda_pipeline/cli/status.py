@@ -33,7 +33,7 @@ def format_status(found: PipelineStatus) -> str:
     facts = [("state", "healthy" if found.healthy else "unhealthy")]
     if (generation := found.generation) is not None:
         as_of = generation.valid_as_of.isoformat(timespec="milliseconds")
-        facts.append(("generation", f"{generation.number} ({generation.kind}), valid as of {as_of}"))
+        facts.append(("generation", f"{generation.number} ({generation.build_kind}), valid as of {as_of}"))
     if found.frontier is not None:
         frontier = found.frontier.isoformat(timespec="milliseconds")
         facts.append(
@@ -64,7 +64,7 @@ def views_table(views: Sequence[ViewStatus]) -> str:
                 view.rows,
                 view.resources,
                 view.quarantined,
-                view.made or None,
+                view.build_kind or None,
                 view.digest[:12],
             )
             for view in views

@@ -16,9 +16,7 @@ from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, RedisUnavailableError
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.read import open_batch, open_live
-from lambda_pipeline.speed.entry import rows_key
-from lambda_pipeline.speed.overlay import OverlayStatus
-from lambda_pipeline.speed.state import OverlayState
+from lambda_pipeline.speed.coverage import GapReason, find_gap
 
 OLDEST_FRONTIER_S = 60.0
 """Without a freshness target, the age of the frontier above which the sensor has stopped; at slow polls, 60 intervals.
@@ -101,14 +99,14 @@ class PipelineStatus:
             if generation is None
             else {
                 "number": generation.number,
-                "kind": generation.kind,
+                "kind": generation.build_kind,
                 "valid_as_of": _iso(generation.valid_as_of),
                 "published_at": _iso(generation.published_at),
                 "changes": generation.changes,
                 "repaired": generation.repaired,
                 "repairs": {name: asdict(found) for name, found in generation.repairs.items()},
             },
-            "views": [asdict(view) for view in self.views],
+            "views": [view.as_json() for view in self.views],
             "frontier": _iso(self.frontier),
             "lag_s": None if lag is None else round(lag, 3),
             "sources": list(self.sources),
@@ -157,33 +155,26 @@ def collect_status(deployment: Deployment) -> PipelineStatus:
 
 def _overlay_health(deployment: Deployment, generation: Generation | None) -> OverlayHealth:
     try:
-        inspection = deployment.overlay.read_status()
-        size = deployment.overlay.size_bytes(inspection.state) if inspection.state else 0
+        overlay = deployment.overlay.read_status()
+        size = deployment.overlay.size_bytes(overlay.state) if overlay.state else 0
     except RedisUnavailableError as error:
         return OverlayHealth(gap=f"Redis cannot be used: {error.message}")
-    if inspection.state is None:
-        return OverlayHealth(gap=inspection.lost)
-    state = inspection.state
-    gap = _gap(inspection, state, generation)
-    waiting = "" if gap or generation is None else _waiting(state, generation)
-    return OverlayHealth(state.entries, size, gap, waiting, state.mark.taken_at)
-
-
-def _gap(inspection: OverlayStatus, state: OverlayState, generation: Generation | None) -> str:
-    if inspection.lost or generation is None:
-        return inspection.lost
-    if state.mark.cluster != generation.mark.cluster:
-        return "it is of another database"
-    if not state.complete_since.covered_by(generation.mark):
-        return "it begins after the published generation"
-    unknown = [name for name, known in generation.views.items() if rows_key(known.view) not in state.views]
-    return f"it has no rows for the published definition of {', '.join(unknown)}" if unknown else ""
-
-
-def _waiting(state: OverlayState, generation: Generation) -> str:
-    if state.compared_with == generation.number or state.mark.covered_by(generation.mark):
-        return ""
-    return f"no poll has compared the overlay with generation {generation.number} yet"
+    state = overlay.state
+    if state is None:
+        return OverlayHealth(gap=overlay.lost)
+    if generation is None:
+        return OverlayHealth(state.entries, size, overlay.lost, "", state.mark.taken_at)
+    definitions = [known.view for known in generation.views.values()]
+    gap = find_gap(state, overlay.lost, generation, definitions=definitions)
+    # The next poll makes the comparison: this is the usual state for a moment after a refresh, and no damage.
+    waits = gap is not None and gap.reason is GapReason.NOT_COMPARED
+    return OverlayHealth(
+        state.entries,
+        size,
+        gap=str(gap) if gap and not waits else "",
+        waiting=str(gap) if waits else "",
+        polled_at=state.mark.taken_at,
+    )
 
 
 LiveAnswer = tuple[datetime | None, tuple[str, ...], tuple[QuarantinedResource, ...], str]

@@ -88,14 +88,11 @@ def view_query_job(views: Sequence[View]) -> dg.JobDefinition:
     @dg.op(description="Reads one merged view, filters it, and writes the rows to a file.")
     def run_view_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
         def ask() -> Answer:
-            return serving.query(
+            return serving.serving.query(
                 config.view.value,
                 where=config.filters(),
                 columns=config.column_names(),
-                limit=config.limit,
-                mode=config.mode.value,
-                freshness_target_s=config.freshness_target_s,
-                accept_quarantined=config.accept_quarantined,
+                options=config.read_options(),
             )
 
         _answer(context, config, ask)
@@ -125,14 +122,8 @@ def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
     @dg.op(description="Runs one SELECT over merged views and writes the rows to a file.")
     def run_sql_query(context: dg.OpExecutionContext, config: SqlQuery, serving: ServingResource) -> None:
         def ask() -> Answer:
-            return serving.select(
-                config.sql,
-                config.bound(),
-                limit=config.limit,
-                mode=config.mode.value,
-                freshness_target_s=config.freshness_target_s,
-                compare=config.compare,
-                accept_quarantined=config.accept_quarantined,
+            return serving.serving.select(
+                config.sql, config.bound(), options=config.read_options(compare=config.compare)
             )
 
         _answer(context, config, ask)

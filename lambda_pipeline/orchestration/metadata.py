@@ -57,12 +57,12 @@ def describe_refresh(view: PublishedView, generation: Generation, before: Genera
         "dagster/table_name": f"{SCHEMA}.{view.view.name}",
         "generation": generation.number,
         "valid_as_of": moment(generation.valid_as_of),
-        "made": view.made,
+        "made": view.build_kind,
         "rows_written": view.rows_written,
         "seconds": round(view.seconds, 3),
         "resources": view.resources,
         "quarantined": view.quarantined,
-        "relation": f"{SCHEMA}.{view.relation}",
+        "relation": f"{SCHEMA}.{view.table_name}",
         "repaired": dg.MetadataValue.json(describe_repairs(generation.repairs.get(view.view.resource))),
         **({"schema_change": dg.MetadataValue.json(change)} if change else {}),
     }
@@ -164,7 +164,7 @@ def schema_change(before: View, after: View) -> dict[str, list[str]]:
 
 def describe_tick(tick: Tick, deployment: Deployment) -> Metadata:
     """What a tick captured, and the size of the overlay."""
-    state = deployment.overlay.read_status().state
+    state = tick.last.state
     return {
         "dagster/row_count": tick.last.entries,
         "changes": dg.MetadataValue.json(dict(tick.captured)),

@@ -18,7 +18,6 @@ gender is in neither `gender eq male` nor `gender ne male`. Equality and order o
 locale does.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,7 +29,7 @@ from typing import Any
 
 from psycopg import sql
 
-from lambda_pipeline.errors import BadRequestError
+from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.column_types import Kind, comparable_type, kind_of
 from lambda_pipeline.views.view import Column
 
@@ -95,24 +94,21 @@ _ALLOWED: Mapping[Kind, frozenset[Operator]] = {
 }
 
 
-def parse_filter(column: str, operator: str, value: str, columns: Sequence[Column]) -> Filter:
-    """A filter from a command line's three words.
+def parse_filter(column: str, operator: str, value: str) -> Filter:
+    """A filter from the three words of a command line; the value is checked when the filter becomes SQL.
 
     Args:
         column: name of a column.
         operator: one of the words of `Operator`.
         value: the value; for `in` and `between` values separated by commas (blanks around them do not count) or a
             JSON array of strings and numbers; for `is-null` true or false.
-        columns: the view's columns.
 
     Raises:
-        BadRequestError: unknown column or operator, or a value that does not fit.
+        BadRequestError: unknown operator, or a list that cannot be read.
     """
     known = _operator(operator)
     several = known in {Operator.IN, Operator.BETWEEN}
-    parsed = Filter(column, known, _list_of_values(value, column, known) if several else value)
-    condition([parsed], columns)
-    return parsed
+    return Filter(column, known, _list_of_values(value, column, known) if several else value)
 
 
 def condition(
@@ -384,8 +380,8 @@ def _bad(column: Column, reason: str, hint: str = "") -> BadRequestError:
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else f"columns: {', '.join(known)}"
+    close = suggest(name, known)
+    return f"did you mean {close}?" if close else f"columns: {', '.join(known)}"
 
 
 def _shown(name: str) -> str:

@@ -12,6 +12,7 @@ from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.cli.conftest import Program, patient
 from lambda_pipeline_tests.conftest import OwnRedis
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 
 
 def test_a_deployment_without_a_generation_is_unhealthy(hapi: DemoHapi, program: Program) -> None:
@@ -29,7 +30,7 @@ def test_a_deployment_at_work_is_healthy(published: DemoHapi, program: Program) 
 
 def test_status_as_json_has_everything(published: DemoHapi, program: Program) -> None:
     published.load([patient("fritz", "male"), patient("gerd", "male")])
-    published.write_raw("Patient", "gone", None, encoding="ESR")
+    write_raw(published, "Patient", "gone", None, encoding="ESR")
     program("poll")
     asked = program("status", "--json")
     status = json.loads(asked.out)
@@ -164,7 +165,7 @@ def test_check_sees_stamps_from_the_future(
 def test_check_tells_of_bodies_with_nul_and_of_ids_an_upgrade_left_open(
     hapi: DemoHapi, program: Program, database_url: str
 ) -> None:
-    hapi.write_raw("Patient", "nul", '{"resourceType":"Patient","name":[{"family":"A\\u0000B"}]}')
+    write_raw(hapi, "Patient", "nul", '{"resourceType":"Patient","name":[{"family":"A\\u0000B"}]}')
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE hfj_resource SET fhir_id = NULL WHERE fhir_id = 'adam'")
     asked = program("check")
@@ -174,7 +175,7 @@ def test_check_tells_of_bodies_with_nul_and_of_ids_an_upgrade_left_open(
 
 
 def test_check_sees_large_objects(hapi: DemoHapi, program: Program) -> None:
-    hapi.write_raw("Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
+    write_raw(hapi, "Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
     asked = program("check")
     assert asked.code == 0
     assert "ok   large objects: 1 current bodies are stored in some, and they can be read" in asked.out

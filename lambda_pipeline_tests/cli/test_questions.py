@@ -13,6 +13,7 @@ import redis
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.cli.conftest import Program, condition, patient
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 
 MEN = "SELECT patient_id FROM patient_simple WHERE gender = :gender ORDER BY 1"
 
@@ -235,7 +236,7 @@ def test_a_gap_is_refused_where_the_source_may_not_be_read(
 
 
 def test_what_cannot_be_read_is_named_beside_the_answer(hapi: DemoHapi, program: Program) -> None:
-    hapi.write_raw("Patient", "gone", None, encoding="ESR")
+    write_raw(hapi, "Patient", "gone", None, encoding="ESR")
     program("refresh")
     asked = program("query", "patient_simple", "--count")
     assert (asked.code, asked.out) == (0, "5\n")

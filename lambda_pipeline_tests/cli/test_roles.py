@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.settings import sql_directory
 from lambda_pipeline_tests.cli.conftest import Program, patient
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 
 ROLES = ("lambda_pipeline", "lambda_pipeline_reader")
 
@@ -151,7 +152,7 @@ def test_check_names_functions_that_somebody_took_away(
 def test_check_tries_whether_large_objects_can_be_read(
     with_roles: str, hapi: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hapi.write_raw("Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
+    write_raw(hapi, "Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
     monkeypatch.setenv("HAPI_DB_URL", as_role(with_roles, "lambda_pipeline"))
     checked = program("check")
     assert checked.code == 1

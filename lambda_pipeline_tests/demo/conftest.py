@@ -1,4 +1,4 @@
-"""A demo server over a fresh database, and a way to look at its rows."""
+"""A demo server over a fresh database, and fixtures that read its rows."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ Rows = Callable[..., list[tuple[Any, ...]]]
 
 
 class SteppingClock:
-    """A clock that only moves when told, and by one millisecond per reading so that readings differ."""
+    """A clock that moves on `advance` only, and by one millisecond per reading so that readings differ."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)

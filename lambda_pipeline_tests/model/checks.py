@@ -172,7 +172,7 @@ class Checks:
 
     def _point(self, key: str, now: oracle.State) -> None:
         _, kind, logical_id = key.split(":")
-        envelope = self.world.overlay.envelope(kind, logical_id)
+        envelope = self.world.overlay.point_read(kind, logical_id)
         resource = now.get((kind, logical_id))
         require(
             envelope is not None

@@ -48,6 +48,11 @@ def test_the_model_notices(mutant: Mutant, hunts: dict[str, Future[Hunted]]) -> 
     assert hunted.returncode == CAUGHT, f"{hunted.stdout}\n{hunted.stderr}"
 
 
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_mistake_can_be_made(mutant: Mutant) -> None:
+    compile(mutant.text(), mutant.file, "exec") if mutant.file.suffix == ".py" else mutant.text()
+
+
 def test_there_are_enough_of_them_and_none_twice() -> None:
     assert len(MUTANTS) >= 15
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)

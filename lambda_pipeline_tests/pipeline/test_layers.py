@@ -7,6 +7,7 @@ import pytest
 from lambda_pipeline.batch.generation import Repairs
 from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.pipeline.conftest import (
     CONDITIONS,
     DEFINITIONS,
@@ -44,12 +45,12 @@ def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(cohort: World) ->
     cohort.poll()
     before = cohort.cohort()
     generation = cohort.refresh()
-    assert generation.kind == "incremental"
+    assert generation.build_kind == "incremental"
     assert generation.changes == 1
     assert cohort.cohort() == before == cohort.cohort("batch")
     assert cohort.poll().entries == 0
     assert cohort.cohort() == before
-    assert cohort.overlay.envelope("Patient", "a") is None
+    assert cohort.overlay.point_read("Patient", "a") is None
 
 
 def test_counts_add_up(cohort: World) -> None:
@@ -77,13 +78,13 @@ def test_point_reads_have_the_resource_as_rest_gives_it(cohort: World) -> None:
     cohort.demo.update(height("h1", "a", 182, meta={"tag": [{"system": "s", "code": "t"}]}))
     cohort.demo.delete("Condition", "dm-c")
     cohort.poll()
-    envelope = cohort.overlay.envelope("Observation", "h1")
+    envelope = cohort.overlay.point_read("Observation", "h1")
     assert envelope is not None
     assert set(envelope) == {"resource_type", "resource", "version", "last_updated", "cached_at", "deleted"}
     assert envelope["resource"]["id"] == "h1"
     assert envelope["resource"]["meta"]["versionId"] == "2"
     assert envelope["resource"]["meta"]["tag"] == [{"system": "s", "code": "t"}]
-    gone = cohort.overlay.envelope("Condition", "dm-c")
+    gone = cohort.overlay.point_read("Condition", "dm-c")
     assert gone is not None
     assert gone["deleted"] is True
     assert gone["resource"] is None
@@ -98,7 +99,7 @@ def test_a_changed_definition_keeps_the_old_one_readable_until_it_is_built(cohor
     assert [column.name for column in old.columns] == ["id", "gender", "birth_date", "family"]
     assert old.row_count == 4
     generation = cohort.refresh()
-    made = {name: view.made for name, view in generation.views.items()}
+    made = {name: view.build_kind for name, view in generation.views.items()}
     assert made == {
         "patients": "full",
         "given_names": "incremental",
@@ -213,7 +214,7 @@ def test_decimals_keep_every_digit_on_both_layers(make_world: Callable[..., Worl
     world.demo.update(height("first", "a"))
     world.refresh()
     for index, text in enumerate(digits):
-        world.demo.write_raw("Observation", f"o{index}", raw % text)
+        write_raw(world.demo, "Observation", f"o{index}", raw % text)
     if mode == "batch":
         world.refresh()
     world.poll()

@@ -22,7 +22,7 @@ from lambda_pipeline.errors import (
 )
 from lambda_pipeline.operations import parity as parity_module
 from lambda_pipeline.operations.parity import SERVED_MODES, Parity, ServedMode, check_parity
-from lambda_pipeline.speed import poll
+from lambda_pipeline.speed import pending_changes
 from lambda_pipeline.speed.entry import rows_key
 from lambda_pipeline_tests.pipeline.conftest import World, height, patient
 
@@ -195,7 +195,7 @@ def test_an_expunged_resource_that_a_refresh_overlooks_is_found_in_batch(
 def test_an_expunged_resource_that_polls_overlook_is_found_once_the_frontier_has_passed(
     polled: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poll, "untracked_changes", lambda *_, **__: [])
+    monkeypatch.setattr(pending_changes, "untracked_changes", lambda *_, **__: [])
     expunge(polled, "b")
     assert found(checked(polled, patience_s=10.0)) == [
         ("given_names", "Patient/b", 2, 0),

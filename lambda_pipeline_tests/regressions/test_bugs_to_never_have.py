@@ -28,6 +28,7 @@ from lambda_pipeline.settings import Settings, sql_directory
 from lambda_pipeline.speed import poll as poll_module
 from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline_tests.conftest import OwnRedis
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.pipeline.conftest import (
     DEFINITIONS,
     GIVEN_NAMES,
@@ -335,7 +336,7 @@ def test_20_half_past_twelve_stays_half_past_twelve(world: World, hour: int) -> 
     ready(world)
     DemoHapi(world.database, clock=lambda: moment).update(height("h", "p0"))
     world.poll()
-    envelope = world.overlay.envelope("Observation", "h")
+    envelope = world.overlay.point_read("Observation", "h")
     assert envelope is not None
     assert envelope["resource"]["meta"]["lastUpdated"] == f"2026-03-01T{hour:02}:30:15.123+00:00"
     assert datetime.fromisoformat(envelope["last_updated"]) == moment
@@ -344,7 +345,7 @@ def test_20_half_past_twelve_stays_half_past_twelve(world: World, hour: int) -> 
 @pytest.mark.parametrize("layer", ["speed", "batch"])
 def test_21_an_unknown_encoding_is_not_a_delete(world: World, layer: str) -> None:
     """An unknown body encoding was treated as a delete."""
-    ready(world).demo.write_raw("Patient", "p0", "provider:address", encoding="ESR")
+    write_raw(ready(world).demo, "Patient", "p0", "provider:address", encoding="ESR")
     world.poll() if layer == "speed" else world.refresh()
     answer = world.serving.query("patients", mode="live" if layer == "speed" else "batch")
     assert [(found.resource, found.reason) for found in answer.quarantined] == [
@@ -373,7 +374,7 @@ def test_22_client_assigned_ids_come_from_fhir_id(world: World) -> None:
 @pytest.mark.parametrize("body", ["not JSON", "{broken", '{"resourceType":"Patient","gender":["male","female"]}'])
 def test_23_one_bad_resource_neither_stops_the_others_nor_vanishes(world: World, body: str) -> None:
     """One resource that could not be parsed stopped all others, or was skipped without a trace."""
-    ready(world).demo.write_raw("Patient", "bad", body)
+    write_raw(ready(world).demo, "Patient", "bad", body)
     world.demo.update(patient("good"))
     assert world.poll().count == 2
     for mode in ("live", "source"):
@@ -396,7 +397,7 @@ def test_24_readers_keep_their_rows_while_tables_are_rebuilt(world: World) -> No
     with open_batch(world.database, ["patients"]) as layers:
         world.refresh(full=True)
         world.refresh(full=True)
-        table = layers.layers["patients"].table
+        table = layers.inputs["patients"].table
         count = psycopg.sql.SQL("SELECT count(*) FROM {}").format(table)
         assert layers.connection.execute(count).fetchone() == (3,)
     assert world.serving.query("patients", mode="batch").row_count == 3
@@ -476,7 +477,7 @@ def test_29_a_changed_definition_rebuilds_that_view_alone(world: World) -> None:
     ready(world)
     world.use([{**PATIENTS, "where": [{"path": "gender = 'male'"}]}, *DEFINITIONS[1:]])
     generation = world.refresh()
-    relations = {name: view.relation for name, view in generation.views.items()}
+    relations = {name: view.table_name for name, view in generation.views.items()}
     assert relations == {
         "patients": "patients__2",
         "given_names": "given_names__1",
@@ -620,8 +621,8 @@ def test_39_a_nul_in_one_body_stops_nothing(world: World) -> None:
         r'{"resourceType":"Patient","name":[{"family":"%s"}]}',
         r"a\u0000b",
     )
-    world.demo.write_raw("Patient", "n", nul % escaped)
-    world.demo.write_raw("Patient", "e", nul % r"a\\u0000b")
+    write_raw(world.demo, "Patient", "n", nul % escaped)
+    write_raw(world.demo, "Patient", "e", nul % r"a\\u0000b")
     world.poll()
     for mode in ("live", "source"):
         families = dict(
@@ -681,7 +682,7 @@ def test_42_server_local_times_are_not_read_as_utc(make_world: Callable[..., Wor
     )
     ready(world).demo.update(height("h", "p0"))
     assert world.poll().count == 1
-    envelope = world.overlay.envelope("Observation", "h")
+    envelope = world.overlay.point_read("Observation", "h")
     assert envelope is not None
     assert datetime.fromisoformat(envelope["resource"]["meta"]["lastUpdated"]) == moment
 

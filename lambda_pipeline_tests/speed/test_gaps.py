@@ -199,7 +199,7 @@ def test_marks_beyond_the_horizon_tell_nothing(
     assert "too many transactions" in world.poll().waiting
     with pytest.raises(CoverageGapError, match="too many transactions"):
         world.serving.query("patients")
-    assert world.refresh().kind == "full"
+    assert world.refresh().build_kind == "full"
 
 
 def test_the_timeline_is_that_of_the_log_being_written(database_url: str) -> None:

@@ -186,7 +186,7 @@ def test_a_loss_right_before_pruning_is_not_counted_away(world: World) -> None:
         f"{world.overlay.prefix}rows:*"
     ):
         world.overlay.client.delete(name)
-    assert world.overlay.prune(generation.number, generation.mark) == 0
+    assert world.overlay.prune(generation.number, generation.mark).forgotten == 0
     assert world.serving.query("patients").row_count == 3
     assert world.poll().rebuilt
     world.assert_exact()

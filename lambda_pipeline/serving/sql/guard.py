@@ -9,7 +9,6 @@ The guard is one of three fences: run the result in a read-only transaction, wit
 lies, and where there is one as a role that may read the batch views only.
 """
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -19,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from lambda_pipeline.errors import BadRequestError
+from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.sql.functions import CALLABLE, is_refused_name
 from lambda_pipeline.serving.sql.tokens import Token, TokenType, at, tokens
 
@@ -206,8 +205,8 @@ def _check_calls(statement: str, words: Sequence[Token], tree: exp.Expr) -> None
             continue
         left[token.value] -= 1
         if left[token.value] < 0:
-            close = difflib.get_close_matches(token.value, CALLABLE, n=2)
-            hint = f"did you mean {' or '.join(close)}?" if close else "column lists of an alias need AS"
+            close = suggest(token.value, CALLABLE)
+            hint = f"did you mean {close}?" if close else "column lists of an alias need AS"
             raise at(statement, token.start, f"function {token.value} may not be called", hint)
 
 
@@ -248,8 +247,8 @@ def _resolve(table: exp.Table, visible: frozenset[str], relations: Collection[st
     if name in visible:
         return
     if name not in relations:
-        close = difflib.get_close_matches(name, [*relations, *visible], n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"views: {', '.join(sorted(relations))}"
+        close = suggest(name, [*relations, *visible])
+        hint = f"did you mean {close}?" if close else f"views: {', '.join(sorted(relations))}"
         raise BadRequestError(f"SQL: there is no view {name}", hint=hint)
     used[name] = None
 

@@ -16,13 +16,16 @@ PIP     := --disable-pip-version-check --no-input --no-warn-script-location --pr
 
 PORT    ?= 3000
 TESTS   ?=
+COVERAGE ?=
+# Neighbours share fixtures of their module, and a group may share a server.
+DIST    := loadgroup
 MINUTES ?= 30
 SEED    ?=
 
-.PHONY: help setup demo test soak dev stop clean lint docs lock bench
+.PHONY: help setup demo test test-model soak dev stop clean lint docs lock bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv from requirements.lock if it is missing or old, and say where the command is
 	@echo "setup: the command is $(PROGRAM); in each new terminal, first run: source $(VENV)/bin/activate" >&2
@@ -30,8 +33,11 @@ setup: $(STAMP) ## make .venv from requirements.lock if it is missing or old, an
 demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, one answer
 	@$(PROGRAM) demo
 
-test: $(STAMP) ## the whole test suite, on embedded servers; TESTS=path for a part of it
-	@$(PYTHON) -m pytest $(TESTS)
+test: $(STAMP) ## the test suite, on embedded servers and all cores; TESTS=path for a part of it
+	@$(PYTHON) -m pytest -m "not model" -n auto --dist $(DIST) $(COVERAGE) $(TESTS)
+
+test-model: $(STAMP) ## random histories against the model, and the seeded mistakes that it must notice
+	@$(PYTHON) -m pytest -m model lambda_pipeline_tests/model
 
 soak: $(STAMP) ## random histories against the model; MINUTES=30, SEED=number for the same ones again
 	@$(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

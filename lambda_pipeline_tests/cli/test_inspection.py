@@ -10,9 +10,10 @@ import redis
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.settings import Settings
-from lambda_pipeline_tests.cli.conftest import Program, patient
-from lambda_pipeline_tests.conftest import OwnRedis
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
+from lambda_pipeline_tests.support.hospital import named_patient
+from lambda_pipeline_tests.support.programs import Program
+from lambda_pipeline_tests.support.servers import OwnRedis
 
 
 def test_a_deployment_without_a_generation_is_unhealthy(hapi: DemoHapi, program: Program) -> None:
@@ -29,7 +30,7 @@ def test_a_deployment_at_work_is_healthy(published: DemoHapi, program: Program) 
 
 
 def test_status_as_json_has_everything(published: DemoHapi, program: Program) -> None:
-    published.load([patient("fritz", "male"), patient("gerd", "male")])
+    published.load([named_patient("fritz", "male"), named_patient("gerd", "male")])
     write_raw(published, "Patient", "gone", None, encoding="ESR")
     program("poll")
     asked = program("status", "--json")
@@ -83,7 +84,7 @@ def test_a_frontier_that_stands_still_is_unhealthy(
 def test_an_overlay_that_no_poll_fitted_to_the_generation_is_unhealthy_only_if_that_lasts(
     published: DemoHapi, program: Program, redis_url: str, database_url: str
 ) -> None:
-    published.load([patient("fritz", "male")])
+    published.load([named_patient("fritz", "male")])
     program("poll")
     with redis.Redis.from_url(redis_url) as client:
         client.hset("lambda_pipeline:state", "compared_with", "0")

@@ -5,7 +5,8 @@ import pytest
 import redis
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline_tests.cli.conftest import Program, patient
+from lambda_pipeline_tests.support.hospital import named_patient
+from lambda_pipeline_tests.support.programs import Program
 
 
 def tamper(url: str) -> None:
@@ -56,7 +57,7 @@ def test_a_refresh_whose_live_rows_cannot_be_compared_says_so_and_is_done(
 
 @pytest.mark.parametrize("options", [(), ("--all",), ("--sample", "3"), ("--mode", "batch"), ("--mode", "live")])
 def test_parity_holds_and_is_told_view_by_view(published: DemoHapi, program: Program, options: tuple[str, ...]) -> None:
-    published.load([patient("fritz", "male")])
+    published.load([named_patient("fritz", "male")])
     assert program("poll").code == 0
     done = program("parity", *options)
     assert done.code == 0

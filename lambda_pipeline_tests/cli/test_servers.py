@@ -10,7 +10,7 @@ from lambda_pipeline.cli.program import COMMANDS
 from lambda_pipeline.cli.program import program as root
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.development import dev, embedded
-from lambda_pipeline_tests.cli.conftest import Program
+from lambda_pipeline_tests.support.programs import Program
 
 NEEDS_HAPI = [
     ("refresh",),

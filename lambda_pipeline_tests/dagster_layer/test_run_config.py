@@ -11,7 +11,7 @@ import pytest
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.orchestration.launch_config import environment_references, exact
 from lambda_pipeline.settings import Settings
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, HEIGHTS, PATIENTS
+from lambda_pipeline_tests.support.definitions import CONDITIONS, HEIGHTS, PATIENTS
 
 SECRET = "postgresql://user:swordfish@host/db"
 GENDER = {"column": "gender", "operator": "eq", "value": "male"}

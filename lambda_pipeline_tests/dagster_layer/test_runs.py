@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lambda_pipeline.orchestration.resources import ServingResource
-from lambda_pipeline_tests.dagster_layer.conftest import Site
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, HEIGHTS, PATIENTS, condition, patient
+from lambda_pipeline_tests.support.definitions import CONDITIONS, HEIGHTS, PATIENTS
+from lambda_pipeline_tests.support.hospital import condition, patient
+from lambda_pipeline_tests.support.worlds import Site
 
 WIDER = {
     **PATIENTS,

@@ -8,9 +8,10 @@ import pytest
 
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.errors import HapiUnavailableError, RedisUnavailableError
-from lambda_pipeline_tests.conftest import OwnRedis
-from lambda_pipeline_tests.dagster_layer.conftest import Site
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, patient
+from lambda_pipeline_tests.support.definitions import CONDITIONS, PATIENTS
+from lambda_pipeline_tests.support.hospital import patient
+from lambda_pipeline_tests.support.servers import OwnRedis
+from lambda_pipeline_tests.support.worlds import Site
 
 SPEED = dg.AssetKey("speed_layer")
 

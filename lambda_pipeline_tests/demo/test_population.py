@@ -20,7 +20,7 @@ from lambda_pipeline.demo.hospital.cohort import (
 from lambda_pipeline.demo.hospital.day import LABORATORY_RESULTS, keep_changing, simulate_day
 from lambda_pipeline.demo.hospital.population import generate, populate
 from lambda_pipeline.errors import ConfigurationError
-from lambda_pipeline_tests.demo.conftest import Rows
+from lambda_pipeline_tests.support.clocks import Rows
 
 Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi import bodies
 from lambda_pipeline.demo.hapi.outcome import RequestRefusedError
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline_tests.demo.conftest import Rows, SteppingClock
 from lambda_pipeline_tests.hapi.unusual_rows import lose_version, rewrite_history, write_raw
+from lambda_pipeline_tests.support.clocks import Rows, SteppingClock
 
 Versions = Callable[[str], list[tuple[Any, ...]]]
 

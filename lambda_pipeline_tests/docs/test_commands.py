@@ -26,7 +26,7 @@ from lambda_pipeline.demo.hospital.population import populate
 from lambda_pipeline.development import embedded
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings
-from lambda_pipeline_tests.conftest import FAST, PROJECT
+from lambda_pipeline_tests.support.servers import FAST, PROJECT
 
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 

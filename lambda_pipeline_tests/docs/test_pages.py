@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_pipeline_tests.conftest import PROJECT
+from lambda_pipeline_tests.support.servers import PROJECT
 
 DOCS = PROJECT / "docs"
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted(DOCS.rglob("*.md")), *sorted((PROJECT / ".github").rglob("*.md"))]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lambda_pipeline_tests.conftest import PROJECT
+from lambda_pipeline_tests.support.servers import PROJECT
 
 
 def test_it_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

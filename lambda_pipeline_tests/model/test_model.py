@@ -7,6 +7,7 @@ from lambda_pipeline_tests.model.checks import Tally
 from lambda_pipeline_tests.model.steps import ARGUMENTS, KINDS, MOTIFS, History, Setup
 
 
+@pytest.mark.model
 @pytest.mark.timeout(900)
 def test_every_answer_is_the_oracles_at_its_frontier_or_is_refused() -> None:
     total = Tally()
@@ -17,6 +18,13 @@ def test_every_answer_is_the_oracles_at_its_frontier_or_is_refused() -> None:
     assert set(total.steps) >= set(ARGUMENTS)
     assert {"overlay", "batch generation", "hapi"} <= set(total.answers)
     assert {"no-generation", "coverage-gap"} <= set(total.refusals)
+
+
+def test_a_few_histories_of_everything() -> None:
+    (outcome,) = campaign(CI[:1], workers=1, seconds=15)
+    assert not outcome.failure, f"{outcome.round}\n{outcome.failure}"
+    assert outcome.tally.histories
+    assert outcome.tally.answers
 
 
 def test_every_step_belongs_to_a_kind_of_history() -> None:

@@ -41,6 +41,7 @@ def hunts() -> Iterator[dict[str, Future[Hunted]]]:
         yield {mutant.name: pool.submit(hunt, mutant) for mutant in MUTANTS}
 
 
+@pytest.mark.model
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_model_notices(mutant: Mutant, hunts: dict[str, Future[Hunted]]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lambda_pipeline.development import embedded
-from lambda_pipeline_tests.conftest import PROJECT
+from lambda_pipeline_tests.support.servers import PROJECT
 
 
 @pytest.fixture

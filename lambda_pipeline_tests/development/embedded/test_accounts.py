@@ -17,8 +17,8 @@ from lambda_pipeline.development.embedded.binaries import postgres_installation
 from lambda_pipeline.development.embedded.home import open_home
 from lambda_pipeline.development.embedded.postgres import Postgres
 from lambda_pipeline.errors import ConfigurationError
-from lambda_pipeline_tests.conftest import PROJECT
 from lambda_pipeline_tests.development.embedded.test_start_and_stop import START, put
+from lambda_pipeline_tests.support.servers import PROJECT
 
 LIFE = """
 import os, signal, sys

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from lambda_pipeline.settings import load_settings
-from lambda_pipeline_tests.conftest import OwnRedis
+from lambda_pipeline_tests.support.servers import OwnRedis
 
 
 def test_a_new_database_is_empty_and_a_template_is_copied(new_database: Callable[..., str]) -> None:

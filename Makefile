@@ -16,11 +16,12 @@ PIP     := --disable-pip-version-check --no-input --no-warn-script-location --pr
 
 PORT    ?= 3000
 TESTS   ?=
-COVERAGE ?=
-# Neighbours share fixtures of their module, and a group may share a server.
-DIST    := loadgroup
-MINUTES ?= 30
+MINUTES ?=
 SEED    ?=
+WORKERS ?= logical
+PYTEST  ?=
+COVERAGE ?=
+SOAK     = $(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 .PHONY: help setup demo test test-model soak dev stop clean lint docs lock bench
 
@@ -33,14 +34,17 @@ setup: $(STAMP) ## make .venv from requirements.lock if it is missing or old, an
 demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, one answer
 	@$(PROGRAM) demo
 
-test: $(STAMP) ## the test suite, on embedded servers and all cores; TESTS=path for a part of it
-	@$(PYTHON) -m pytest -m "not model" -n auto --dist $(DIST) $(COVERAGE) $(TESTS)
+# Every worker has servers of its own, so the number of workers changes the time a run takes, never its result.
+test: $(STAMP) ## the tests, on embedded servers; TESTS=path for a part of them, WORKERS=1, COVERAGE=1
+	@$(PYTHON) -m pytest $(TESTS) -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not campaign" \
+	  $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
-test-model: $(STAMP) ## random histories against the model, and the seeded mistakes that it must notice
-	@$(PYTHON) -m pytest -m model lambda_pipeline_tests/model
+test-model: $(STAMP) ## the model's long campaign and all seeded mistakes; MINUTES=10 adds random histories, SEED=number
+	@$(PYTHON) -m pytest lambda_pipeline_tests/model -m campaign $(PYTEST)
+	if [ -n "$(MINUTES)" ]; then $(SOAK); fi
 
 soak: $(STAMP) ## random histories against the model; MINUTES=30, SEED=number for the same ones again
-	@$(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(SOAK)
 
 dev: $(STAMP) ## the pipeline with Dagster's UI on http://127.0.0.1:3000; PORT=3001 for another port
 	@$(PROGRAM) dev --port $(PORT)

@@ -29,9 +29,8 @@ def test_make_alone_lists_every_target() -> None:
     [
         (("demo",), "lambda-pipeline demo"),
         (("dev", "PORT=3111"), "lambda-pipeline dev --port 3111"),
-        (("test", "TESTS=here"), "-m pytest -m"),
-        (("test", "TESTS=here"), " here"),
-        (("test-model",), "-m pytest -m model"),
+        (("test", "TESTS=here"), "-m pytest here"),
+        (("test-model",), "-m pytest lambda_pipeline_tests/model -m campaign"),
         (("docs",), "mkdocs"),
         (("soak", "MINUTES=5", "SEED=7"), "-m lambda_pipeline_tests.model soak --minutes 5 --seed 7"),
         (("stop",), "lambda-pipeline stop"),

@@ -1,57 +1,9 @@
-"""Seeded mistakes: one change of the product each, as such systems have had them. The model must notice every one.
+"""Seeded mistakes: one place of the product each, as such systems have had them. The model must notice every one.
 
-Each is applied to a copy of the package (`mutated`), which then runs the tests' own histories.
+`seeding` puts each of them into a copy of the package, which then runs the tests' own histories.
 """
 
-# ruff: noqa: E501 (code as ast.unparse writes it stands on one line)
-
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
-from lambda_pipeline_tests.model.edits import edited
-
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One mistake.
-
-    Attributes:
-        name: what is wrong.
-        symbol: where: `module:function`, `module:Class.method`, `module:CONSTANT`, or a Lua file.
-        code: what stands there, once; see `edits`.
-        instead: what the mistake puts there.
-        kinds: of histories that are likely to show it, tried first.
-    """
-
-    name: str
-    symbol: str
-    code: str
-    instead: str
-    kinds: tuple[str, ...] = ("plain",)
-
-    @property
-    def file(self) -> Path:
-        """The file, below `lambda_pipeline/`."""
-        module = self.symbol.partition(":")[0]
-        return Path(module if module.endswith(".lua") else module.replace(".", "/") + ".py")
-
-    def text(self) -> str:
-        """The whole file with the mistake.
-
-        Raises:
-            ValueError: the symbol is not there, or its code does not stand there exactly once.
-        """
-        source = (PROJECT / "lambda_pipeline" / self.file).read_text(encoding="utf-8")
-        try:
-            return edited(source, self.symbol.partition(":")[2], self.code, self.instead)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {self.symbol}: {error}") from None
-
+from lambda_pipeline_tests.model.seeding import Mutant
 
 MUTANTS = (
     # The merge.
@@ -64,14 +16,23 @@ MUTANTS = (
     Mutant(
         "tombstones do not shadow",
         "serving.merge:_MERGED",
-        "WHERE newer._id = batch._id AND newer._partition = batch._partition) UNION ALL",
-        "WHERE newer._id = batch._id AND newer._rows <> '[]') UNION ALL",
+        "newer._partition = batch._partition",
+        "newer._rows <> '[]'",
     ),
     Mutant(
         "the overlay is filtered before the merge",
         "serving.service:Serving.query",
         "merge_input = read.inputs[view]",
-        "merge_input = read.inputs[view]; merge_input = replace(merge_input, entries={name: packed for name, packed in merge_input.entries.items() if all((f'\"{each.value}\"' in packed for each in where))})",
+        """\
+merge_input = read.inputs[view]
+merge_input = replace(
+    merge_input,
+    entries={
+        name: packed
+        for name, packed in merge_input.entries.items()
+        if all(f'"{each.value}"' in packed for each in where)
+    },
+)""",
     ),
     Mutant(
         "the overlay always wins, whatever the generation covers",
@@ -95,45 +56,45 @@ MUTANTS = (
     Mutant(
         "unreadable resources are not reported",
         "speed.entry:PackedEntry.quarantine_reason",
-        "if _QUARANTINE in self.text",
-        "if False",
+        "_QUARANTINE in self.text",
+        "False",
         ("oddities",),
     ),
     # Coverage.
     Mutant(
         "snapshots are compared without their running transactions",
         "source.snapshot:SnapshotMark.covered_by",
-        "all((transaction in self.running for transaction in other.running if transaction < self.xmax))",
+        "all(transaction in self.running for transaction in other.running if transaction < self.xmax)",
         "True",
         ("late",),
     ),
     Mutant(
         "lost entries are not counted",
         "speed.overlay:_missing",
-        "if length != expected:",
-        "if length > expected:",
+        "length != expected",
+        "length > expected",
         ("faults",),
     ),
     Mutant(
         "two definitions of a view share their rows",
         "speed.entry:rows_name",
-        "return f'{view}:{digest[:16]}'",
-        "return f'{view}:'",
+        "f'{view}:{digest[:16]}'",
+        "f'{view}:'",
         ("views",),
     ),
     Mutant(
         "an overlay that no poll has compared with the generation is used",
         "speed.coverage:find_gap",
-        "state.compared_with != generation.number and",
-        "False and",
+        "state.compared_with != generation.number",
+        "False",
         ("oddities", "interleaved"),
     ),
     # Capture.
     Mutant(
         "what was running when the last poll looked is taken for seen",
         "source.changes:changes_since",
-        "'since': str(since.xmin)",
-        "'since': str(since.xmax)",
+        "since.xmin",
+        "since.xmax",
         ("late",),
     ),
     Mutant(
@@ -153,8 +114,8 @@ MUTANTS = (
     Mutant(
         "a resource that is held is not captured again",
         "speed.pending_changes:_not_held",
-        "if known != change.fingerprint",
-        "if known is None",
+        "known != change.fingerprint",
+        "known is None",
     ),
     Mutant(
         "stamps decide what a poll reads, without any overlap",
@@ -180,21 +141,27 @@ MUTANTS = (
     Mutant(
         "the rows of one view are kept for another",
         "speed.flatten_changes:_all_at_once",
-        "name=sql.Literal(name), rows=",
-        "name=sql.Literal(min(views)), rows=",
+        "sql.Literal(name)",
+        "sql.Literal(min(views))",
     ),
     Mutant(
         "a resource that one view cannot read is unreadable for all",
         "speed.flatten_changes:_Page.read",
-        "if not found.sqlstate:",
-        "if True:",
+        "not found.sqlstate",
+        "True",
         ("oddities",),
     ),
     Mutant(
         "the mark moves before the entries are there",
         "speed.poll:Poller._publish",
-        "state = self.overlay.publish(_next_state(read, status, captured), status, captured.entries, rebuild=read.plan.rebuild is not None)",
-        "new = _next_state(read, status, captured); state = self.overlay.publish(new, status, (), rebuild=read.plan.rebuild is not None); state = state and self.overlay.publish(replace(new, revision=new.revision + 1), self.overlay.read_status(), captured.entries, rebuild=False)",
+        "state = self.overlay.publish("
+        "_next_state(read, status, captured), status, captured.entries, rebuild=read.plan.rebuild is not None)",
+        """\
+new = _next_state(read, status, captured)
+state = self.overlay.publish(new, status, (), rebuild=read.plan.rebuild is not None)
+state = state and self.overlay.publish(
+    replace(new, revision=new.revision + 1), self.overlay.read_status(), captured.entries, rebuild=False
+)""",
         ("interleaved", "faults"),
     ),
     # Publish and prune.
@@ -250,21 +217,8 @@ MUTANTS = (
     Mutant(
         "a changed definition keeps the old rows",
         "batch.refresh:_Refresh._build_or_update",
-        "if before is None or before.view.digest != view.digest:",
-        "if before is None:",
+        "before is None or before.view.digest != view.digest",
+        "before is None",
         ("views",),
     ),
 )
-
-
-@contextmanager
-def mutated(mutant: Mutant, folder: Path) -> Iterator[Path]:
-    """A folder from which Python imports the project with this mistake."""
-    text = mutant.text()
-    root = folder / "mutated"
-    shutil.copytree(PROJECT / "lambda_pipeline", root / "lambda_pipeline")
-    for name in ("lambda_pipeline_tests", "sql", "dagster.yaml"):
-        (root / name).symlink_to(PROJECT / name)
-    (root / "lambda_pipeline" / mutant.file).write_text(text, encoding="utf-8")
-    yield root
-    shutil.rmtree(root)

@@ -6,12 +6,11 @@ It finds a problem before a refresh or a poll would. Redis does not belong here:
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from lambda_pipeline.database import Connection, Database, reason
+from lambda_pipeline.database import Connection, Database, fetch_one, reason
 from lambda_pipeline.errors import HapiUnavailableError, SourceError
 from lambda_pipeline.operations.preflight import Finding, Level
 from lambda_pipeline.settings import Settings
@@ -59,26 +58,28 @@ def check_hapi(database: Database, settings: Settings, *, missing_tables: Findin
 
 
 def _check_server(connection: Connection, database: Database) -> Iterator[Finding]:
-    row = _row(connection, "SELECT current_setting('server_version'), current_setting('server_version_num')::integer")
+    row = fetch_one(
+        connection, "SELECT current_setting('server_version'), current_setting('server_version_num')::integer"
+    )
     version, number = row
     if number // 10_000 < OLDEST_POSTGRESQL:
         hint = f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed"
         yield Finding(Level.FAIL, "PostgreSQL", f"{database.describe()} is version {version}", hint)
     else:
         yield Finding(Level.OK, "PostgreSQL", f"{version} ({database.describe()})")
-    (standby,) = _row(connection, "SELECT pg_is_in_recovery()")
+    (standby,) = fetch_one(connection, "SELECT pg_is_in_recovery()")
     if standby:
         yield Finding(Level.FAIL, "primary", "the server is a standby", "point HAPI_DB_URL at the primary")
-    (encoding,) = _row(connection, "SELECT current_setting('server_encoding')")
+    (encoding,) = fetch_one(connection, "SELECT current_setting('server_encoding')")
     if encoding != "UTF8":
         yield Finding(Level.FAIL, "encoding", f"the database is in {encoding}", "HAPI needs a UTF8 database")
 
 
 def _check_rights(connection: Connection) -> Iterator[Finding]:
-    role, temporary, may_create, exists = _row(connection, _RIGHTS)
+    role, temporary, may_create, exists = fetch_one(connection, _RIGHTS)
     hint = "see sql/roles.sql"
     if exists:
-        owned, foreign = _row(connection, _OWNED)
+        owned, foreign = fetch_one(connection, _OWNED)
         if foreign or not owned:
             text = (
                 f"role {role} cannot write schema sqlonfhir (owned by another role): questions work, refresh does not"
@@ -97,7 +98,7 @@ def _check_rights(connection: Connection) -> Iterator[Finding]:
             Level.FAIL, "temporary tables", f"role {role} may not create them: a recompute (mode source) fails", hint
         )
     for function, purpose in _FUNCTIONS.items():
-        signature, allowed = _row(connection, _MAY_CALL, {"function": function})
+        signature, allowed = fetch_one(connection, _MAY_CALL, {"function": function})
         if not allowed:
             text = f"role {role} may not call it: {purpose}"
             yield Finding(Level.FAIL, f"{function}()", text, f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")
@@ -119,10 +120,10 @@ def _check_tables(connection: Connection, schema: HapiSchema, settings: Settings
 
 
 def _describe_tables(connection: Connection, schema: HapiSchema, name: str) -> Iterator[Finding]:
-    (estimate,) = _row(connection, _ESTIMATE, {"table": f'"{name}".hfj_resource'})
+    (estimate,) = fetch_one(connection, _ESTIMATE, {"table": f'"{name}".hfj_resource'})
     count = f"about {estimate:,}"
     if estimate < EXACT_COUNT_BELOW:
-        (exact,) = _row(connection, sql.SQL("SELECT count(*) FROM {}").format(schema.table("hfj_resource")))
+        (exact,) = fetch_one(connection, sql.SQL("SELECT count(*) FROM {}").format(schema.table("hfj_resource")))
         count = f"{exact:,}"
     yield Finding(Level.OK, "HAPI's tables", f"schema of {_hapi_version(schema)}, {count} resources with deleted ones")
 
@@ -165,7 +166,7 @@ def _check_large_objects(connection: Connection, schema: HapiSchema) -> Iterator
 
 def _check_nul_characters(connection: Connection, schema: HapiSchema) -> Iterator[Finding]:
     statement = sql.SQL(_NUL_CHARACTERS).format(versions=schema.table("hfj_res_ver"))
-    checked, found = _row(connection, statement, {"sample": SAMPLE})
+    checked, found = fetch_one(connection, statement, {"sample": SAMPLE})
     text = f"{found:,} of the newest {checked:,} versions hold \\u0000"
     yield Finding(Level.OK, "bodies", f"{text}, which is read as U+FFFD" if found else text)
 
@@ -177,7 +178,7 @@ def _check_clock(connection: Connection, resources: sql.Identifier, zone: str) -
             statement = sql.SQL(
                 "SELECT max(res_updated) AT TIME ZONE %(zone)s, clock_timestamp() FROM {}"
             ).format(resources)  # fmt: skip
-            newest, now = _row(connection, statement, {"zone": zone})
+            newest, now = fetch_one(connection, statement, {"zone": zone})
     except psycopg.errors.InvalidParameterValue:
         yield Finding(
             Level.FAIL,
@@ -216,13 +217,6 @@ def _within_time_limit(
     except psycopg.errors.QueryCanceled:
         found = [Finding(Level.WARN, subject, f"the check took more than {TIME_LIMIT_S} s and was stopped")]
     yield from found
-
-
-def _row(connection: Connection, statement: Any, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
-    row = connection.execute(statement, parameters or {}).fetchone()
-    assert row is not None
-    found: tuple[Any, ...] = row
-    return found
 
 
 def _format_duration(seconds: float) -> str:

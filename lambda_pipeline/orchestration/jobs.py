@@ -51,7 +51,7 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
             found = [check_parity(serving, mode, sample=sample, seed=config.seed) for mode in config.modes()]
         except LambdaPipelineError as error:
             raise failure(error) from None
-        facts = metadata.of_parities(found)
+        facts = metadata.describe_parities(found)
         if any(parity.mismatches for parity in found):
             summary = "; ".join(map(str, found))
             raise dg.Failure(summary, metadata={"error": ParityMismatchError.code, **facts}, allow_retries=False)
@@ -169,4 +169,4 @@ def _run_question(context: dg.OpExecutionContext, options: ResultOptions, ask: C
         file = write(answer, load_settings().results, name=name, format=options.format.value)
     except LambdaPipelineError as error:
         raise failure(error) from None
-    context.add_output_metadata(metadata.of_answer(answer, file, options.preview))
+    context.add_output_metadata(metadata.describe_answer(answer, file, options.preview))

@@ -85,7 +85,7 @@ def test_changes_since_the_generation_are_caught_up_by_the_first_tick(site: Site
     site.demo.update(patient("b"))
     tick = site.tick()
     assert "captured 1 change" in tick.skip_message
-    assert "overlay made anew (there is no overlay in Redis)" in tick.skip_message
+    assert "overlay rebuilt (there is no overlay in Redis)" in tick.skip_message
 
 
 def test_without_a_generation_one_is_asked_for_once(site: Site) -> None:

@@ -190,7 +190,7 @@ def test_a_socket_folder_of_somebody_else_is_refused(as_root: None, home: Path) 
     sockets = open_home(home).sockets("valkey")
     sockets.mkdir(mode=0o700)
     shutil.chown(sockets, "nobody")
-    with pytest.raises(ConfigurationError, match="is no directory of user root"):
+    with pytest.raises(ConfigurationError, match="is not a directory of user root"):
         embedded.start(home, postgres=False)
 
 
@@ -199,7 +199,7 @@ def test_a_link_in_place_of_the_socket_folder_is_refused(home: Path, place: Path
     (place / "elsewhere").mkdir(mode=0o700)
     sockets.symlink_to(place / "elsewhere")
     try:
-        with pytest.raises(ConfigurationError, match="is no directory of user"):
+        with pytest.raises(ConfigurationError, match="is not a directory of user"):
             embedded.start(home, postgres=False)
     finally:
         sockets.unlink()

@@ -14,7 +14,7 @@ from lambda_pipeline.errors import ServerUnavailableError
 
 def test_a_held_lock_is_waited_for_and_then_reported(tmp_path: Path) -> None:
     file = tmp_path / "lock"
-    with exclusive(file), pytest.raises(ServerUnavailableError, match="held by another process"):
+    with exclusive(file), pytest.raises(ServerUnavailableError, match="another process has held"):
         exclusive(file, timeout_s=0.1).__enter__()
     with exclusive(file, timeout_s=0.1):
         pass

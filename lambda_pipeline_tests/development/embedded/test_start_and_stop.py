@@ -218,7 +218,7 @@ def test_a_cluster_of_another_major_version_is_refused(home: Path) -> None:
     embedded.stop(home)
     version = Postgres(open_home(home)).data / "PG_VERSION"
     version.write_text("17\n")
-    with pytest.raises(ConfigurationError, match=r"PostgreSQL 17, the installed package has 18\."):
+    with pytest.raises(ConfigurationError, match=r"PostgreSQL 17, but the installed package is 18\."):
         embedded.start(home, redis=False)
 
 

@@ -42,6 +42,12 @@ NOT_RUN = {
 PROGRAMS = ("lambda-pipeline ", "make ", "source ", "export ", "dagster ", "python ", "psql ", "git ", "DAGSTER_HOME=")
 """How an indented block begins that holds commands and not output."""
 
+CHECKOUT = (
+    ".venv", "Makefile", "benchmarks", "lambda_pipeline", "lambda_pipeline_tests", "pyproject.toml",
+    "requirements.lock", "sql",
+)  # fmt: skip
+"""What a reader has in the folder in which commands are pasted."""
+
 pytestmark = pytest.mark.xdist_group("docs_commands")
 
 
@@ -115,16 +121,7 @@ def reader() -> Iterator[Reader]:
     """A checkout's look-alike, a Python environment on the PATH, and servers of its own with published views."""
     folder = Path(tempfile.mkdtemp(prefix="lambda_pipeline_docs_"))
     folder.chmod(0o755)
-    for name in (
-        "sql",
-        "lambda_pipeline",
-        "lambda_pipeline_tests",
-        "benchmarks",
-        "pyproject.toml",
-        "requirements.lock",
-        "Makefile",
-        ".venv",
-    ):
+    for name in CHECKOUT:
         (folder / name).symlink_to(PROJECT / name)
     home = folder / "home"
     unset = {"HAPI_DB_URL", "BATCH_DB_URL", "REDIS_URL", "DAGSTER_PG_URL", "DAGSTER_HOME"}

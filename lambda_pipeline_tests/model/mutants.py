@@ -82,13 +82,6 @@ merge_input = replace(
         "f'{view}:'",
         ("views",),
     ),
-    Mutant(
-        "an overlay that no poll has compared with the generation is used",
-        "speed.coverage:find_gap",
-        "state.compared_with != generation.number",
-        "False",
-        ("oddities", "interleaved"),
-    ),
     # Capture.
     Mutant(
         "what was running when the last poll looked is taken for seen",
@@ -143,13 +136,6 @@ merge_input = replace(
         "speed.flatten_changes:_all_at_once",
         "sql.Literal(name)",
         "sql.Literal(min(views))",
-    ),
-    Mutant(
-        "a resource that one view cannot read is unreadable for all",
-        "speed.flatten_changes:_Page.read",
-        "not found.sqlstate",
-        "True",
-        ("oddities",),
     ),
     Mutant(
         "the mark moves before the entries are there",

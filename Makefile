@@ -16,24 +16,35 @@ PIP     := --disable-pip-version-check --no-input --no-warn-script-location --pr
 
 PORT    ?= 3000
 TESTS   ?=
-MINUTES ?= 30
+MINUTES ?=
 SEED    ?=
+WORKERS ?= logical
+PYTEST  ?=
+COVERAGE ?=
+SOAK     = $(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help setup demo test soak dev stop clean lint lock bench
+.PHONY: help setup demo test test-model soak dev stop clean lint docs lock bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv from requirements.lock; does nothing when that is done
+setup: $(STAMP) ## make .venv from requirements.lock if it is missing or old, and say where the command is
+	@echo "setup: the command is $(PROGRAM); in each new terminal, first run: source $(VENV)/bin/activate" >&2
 
 demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, one answer
 	@$(PROGRAM) demo
 
-test: $(STAMP) ## the whole test suite, on embedded servers; TESTS=path for a part of it
-	@$(PYTHON) -m pytest $(TESTS)
+# Every worker has servers of its own, so the number of workers changes the time a run takes, never its result.
+test: $(STAMP) ## the tests, on embedded servers; TESTS=path for a part of them, WORKERS=1, COVERAGE=1
+	@$(PYTHON) -m pytest $(TESTS) -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not campaign" \
+	  $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
+
+test-model: $(STAMP) ## the model's long campaign and all seeded mistakes; MINUTES=10 adds random histories, SEED=number
+	@$(PYTHON) -m pytest lambda_pipeline_tests/model -m campaign $(PYTEST)
+	if [ -n "$(MINUTES)" ]; then $(SOAK); fi
 
 soak: $(STAMP) ## random histories against the model; MINUTES=30, SEED=number for the same ones again
-	@$(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(SOAK)
 
 dev: $(STAMP) ## the pipeline with Dagster's UI on http://127.0.0.1:3000; PORT=3001 for another port
 	@$(PROGRAM) dev --port $(PORT)
@@ -44,10 +55,16 @@ stop: ## stop what dev and demo started; data stays
 clean: ## stop the servers and remove all they keep
 	@if [ -x $(PROGRAM) ]; then $(PROGRAM) clean; else echo "nothing to clean: there is no $(VENV)" >&2; fi
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## ruff, mypy, import contracts, spelling
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
+	@$(VENV)/bin/codespell
+
+docs: $(STAMP) ## the documentation site in site/; a broken link or anchor is an error
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs --quiet build --strict
+	@echo "docs: open site/index.html" >&2
 
 bench: $(STAMP) ## the measurements of benchmarks/
 	@$(PYTHON) -m benchmarks

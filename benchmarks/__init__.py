@@ -1,4 +1,4 @@
-"""Measurements of the pipeline on synthetic data, on servers of their own: `python -m benchmarks [names...]`.
+"""Benchmarks of the pipeline on synthetic data and servers of their own: `python -m benchmarks [names...]`.
 
-Each reports how long things take against each other in one run, on one machine; nothing is asserted about time.
+Each compares times measured in one run on one machine; no test asserts a time.
 """

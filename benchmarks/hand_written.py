@@ -1,7 +1,7 @@
-"""The seven views as an engineer who knows PostgreSQL and this data would write them: the measure for compiled SQL.
+"""The seven views as an engineer who knows PostgreSQL and this data would write them, to compare compiled SQL with.
 
-The body is parsed once; nothing is checked that the data at hand does not need. So they are shorter than what the
-compiler may emit, which must also see an array where one value belongs. Their rows must equal those of the views.
+The body is parsed once, and only what this data needs is checked. The compiler must emit more: it also handles an array
+in place of a single value. The rows must equal those of the views.
 """
 
 from psycopg import sql
@@ -12,7 +12,7 @@ SOURCE = """(SELECT -1 AS _partition, r.fhir_id::text AS _id, r.res_ver AS _vers
         OFFSET 0)"""
 
 PARSE_ONLY = f"SELECT count(s.j) FROM {SOURCE} s"
-"""The floor: every body becomes jsonb, and nothing is done with it. Parameter `resource_type`."""
+"""The lower bound: every body is parsed to jsonb and counted. Parameter `resource_type`."""
 
 OBSERVATION_LABS = """
 SELECT s._partition, s._id, s._version, s._id AS id,
@@ -168,7 +168,7 @@ SELECT s._partition, s._id, s._version, s._id AS id,
 
 
 def hand_written() -> dict[str, sql.Composed]:
-    """Statements by view name, with the parameter `resource_type`; the same columns as the views, keys included."""
+    """Statements by view name, with the parameter `resource_type`; columns as in the views, with their keys."""
     source = sql.SQL(SOURCE)
     condition = sql.SQL(_CONDITION)
     return {

@@ -1,4 +1,4 @@
-"""A refresh that absorbs changes, against one that builds everything."""
+"""Refreshes that apply changes, compared with one that builds everything."""
 
 from benchmarks.pipeline import Bench
 from benchmarks.report import Finding, Value
@@ -6,17 +6,17 @@ from benchmarks.timing import milliseconds, seconds
 
 
 def incremental_refresh(bench: Bench) -> Finding:
-    """No change, and bursts up to half a full overlay."""
+    """Measure refreshes after no change, and after bursts of up to half a full overlay."""
     entries = bench.sizes.entries
     with bench.pipeline() as pipeline:
         pipeline.refresh()
-        full_s = min(seconds(lambda: pipeline.refresh(full=True)) for _ in range(2))
+        full_build_s = min(seconds(lambda: pipeline.refresh(full=True)) for _ in range(2))
         rows: list[tuple[Value, ...]] = []
         for burst in (0, max(1, entries // 100), max(1, entries // 10), entries // 2):
             changed = pipeline.change_results(0, burst)
-            taken = seconds(pipeline.refresh)
-            rows.append((changed, changed / bench.resources * 100, milliseconds(taken), taken / full_s))
-        rows.append((bench.resources, 100.0, milliseconds(full_s), 1.0))
+            refresh_s = seconds(pipeline.refresh)
+            rows.append((changed, changed / bench.resources * 100, milliseconds(refresh_s), refresh_s / full_build_s))
+        rows.append((bench.resources, 100.0, milliseconds(full_build_s), 1.0))
     return Finding(
         "incremental_refresh",
         "all views from one snapshot, published; the last line is the full build",

@@ -1,4 +1,4 @@
-"""Merged answers against batch alone, with a full overlay."""
+"""Merged answers compared with those of the batch layer alone, with a full overlay."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ SELECT count(DISTINCT p.id) AS patients
 
 
 def merged_count(bench: Bench) -> Finding:
-    """A count over one view and a cohort over two, in `live` and in `batch` mode."""
+    """Measure a count over one view and a cohort over two, in `live` and in `batch` mode."""
     with bench.pipeline() as pipeline:
         pipeline.refresh()
         results = pipeline.change_results(0, bench.sizes.entries)
@@ -31,20 +31,20 @@ def merged_count(bench: Bench) -> Finding:
                 results + patients, lambda mode: pipeline.serving.select(COHORT, mode=mode),
             ),
         }  # fmt: skip
-        rows = [_measured(pipeline, name, *question) for name, question in questions.items()]
+        rows = [_measure(pipeline, name, *question) for name, question in questions.items()]
     return Finding(
         "merged_count",
-        "answers of batch and overlay merged, against batch alone; the whole way from Python and back",
+        "answers of batch and overlay merged, compared with batch alone; measured in Python, from call to result",
         ("question", "overlay entries", "batch, ms", "live, ms", "live to batch, x"),
         rows,
     )
 
 
-def _measured(pipeline: Pipeline, name: str, entries: int, ask: Callable[[Mode], Answer]) -> tuple[Value, ...]:
+def _measure(pipeline: Pipeline, name: str, entries: int, ask: Callable[[Mode], Answer]) -> tuple[Value, ...]:
     live = ask("live")
     if live.notes:
         raise AssertionError(f"not answered from the overlay: {live.notes[0]}")
-    taken = best({"batch": partial(ask, "batch"), "live": partial(ask, "live")}, pipeline.sizes.rounds)
+    times = best({"batch": partial(ask, "batch"), "live": partial(ask, "live")}, pipeline.sizes.rounds)
     return (
-        name, entries, milliseconds(taken["batch"]), milliseconds(taken["live"]), taken["live"] / taken["batch"],
+        name, entries, milliseconds(times["batch"]), milliseconds(times["live"]), times["live"] / times["batch"],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the benchmarks run on: servers of their own, one population, and a fresh copy of it for each of them."""
+"""Servers for the benchmarks, with one population, and a pipeline over a fresh copy of it for each benchmark."""
 
 import os
 import platform
@@ -34,14 +34,14 @@ _POPULATION = "population"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured.
+    """Sizes of the measurements.
 
     Attributes:
-        patients: in the synthetic population.
-        ndjson: a folder of NDJSON files, plain or gzipped, whose resources stand for the population; None for that.
-        entries: in the overlay where a full one is measured; bounded by the laboratory results there are.
-        commits: of which the way to the reader is timed.
-        rounds: how often a measurement is repeated; the best counts.
+        patients: number of patients in the synthetic population.
+        ndjson: folder of NDJSON files, plain or gzipped, to use instead of the synthetic population.
+        entries: number of entries in a full overlay; at most the number of laboratory results.
+        commits: number of commits whose delay until they are visible is measured.
+        rounds: repetitions of a measurement, of which the shortest counts.
     """
 
     patients: int = 2_000
@@ -52,7 +52,7 @@ class Sizes:
 
 
 class Pipeline:
-    """Source, batch, overlay and serving over one database, all of them the product's own."""
+    """Source, batch, speed and serving layer of the product over one database."""
 
     def __init__(self, database_url: str, redis_url: str, sizes: Sizes) -> None:
         self.sizes = sizes
@@ -65,28 +65,28 @@ class Pipeline:
         self.serving = Serving(self.database, self.overlay, self.views, self.settings)
 
     def view(self, name: str) -> View:
-        """One of the views by name."""
+        """The view with this name."""
         return next(view for view in self.views if view.name == name)
 
     def refresh(self, *, full: bool = False) -> Generation:
-        """A generation of all views."""
+        """Publish a generation of all views."""
         return refresh(self.database, self.views, self.settings, full=full)
 
     def change_results(self, first: int, last: int) -> int:
-        """Give the laboratory results first to last (exclusive), counted by their age, a new version each.
+        """Write a new version of the laboratory results from position first to last (exclusive), oldest first.
 
         Returns:
-            How many there were to change.
+            The number of changed results.
         """
-        return self._change(_RESULTS, first, last)
+        return self._change_resources(_RESULTS, first, last)
 
     def change_patients(self, first: int, last: int) -> int:
-        """The same for patients."""
-        return self._change(_PATIENTS, first, last)
+        """Write a new version of the patients from position first to last (exclusive); returns their number."""
+        return self._change_resources(_PATIENTS, first, last)
 
-    def _change(self, which: str, first: int, last: int) -> int:
+    def _change_resources(self, statement: str, first: int, last: int) -> int:
         with self.database.connect() as connection:
-            found = connection.execute(which.encode(), {"offset": first, "count": last - first}).fetchall()
+            found = connection.execute(statement.encode(), {"offset": first, "count": last - first}).fetchall()
         mark = uuid.uuid4().hex
         return self.demo.load(
             {**bodies.parse(text), "id": logical_id, "language": f"x-{mark[:6]}"} for logical_id, text in found
@@ -98,13 +98,13 @@ class Pipeline:
 
 
 class Bench:
-    """The servers of one run, with a population that each benchmark gets a copy of."""
+    """The servers of one run, with a population of which each benchmark gets a copy."""
 
     def __init__(self, servers: embedded.Servers, sizes: Sizes) -> None:
         self.servers = servers
         self.sizes = sizes
-        database = Database(self._create(_POPULATION))
-        # A sample of records refers to resources that are not in it.
+        database = Database(self._create_database(_POPULATION))
+        # Records of a sample may refer to resources that are not in it.
         demo = DemoHapi(database, referential_integrity=sizes.ndjson is None)
         demo.install()
         if sizes.ndjson is None:
@@ -117,20 +117,20 @@ class Bench:
 
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:
-        """A pipeline over a fresh copy of the population; nothing is built, and the overlay is empty."""
+        """Open a pipeline over a fresh copy of the population, without a generation and with an empty overlay."""
         name = f"benchmark_{uuid.uuid4().hex[:8]}"
-        made = Pipeline(self._create(name, template=_POPULATION), self.servers.redis_url, self.sizes)
-        made.overlay.client.flushall()
+        pipeline = Pipeline(self._create_database(name, template=_POPULATION), self.servers.redis_url, self.sizes)
+        pipeline.overlay.client.flushall()
         try:
-            yield made
+            yield pipeline
         finally:
-            made.close()
-            with self._maintenance() as connection:
+            pipeline.close()
+            with self._connect_to_maintenance() as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def facts(self) -> Mapping[str, Any]:
-        """What the numbers depend on."""
-        with self._maintenance() as connection:
+        """The facts on which the numbers depend."""
+        with self._connect_to_maintenance() as connection:
             row = connection.execute("SHOW server_version").fetchone()
         assert row is not None
         return {
@@ -143,22 +143,22 @@ class Bench:
         }
 
     @contextmanager
-    def _maintenance(self) -> Iterator[psycopg.Connection[Any]]:
-        with psycopg.connect(_beside(self.servers.postgres_url, "postgres"), autocommit=True) as connection:
+    def _connect_to_maintenance(self) -> Iterator[psycopg.Connection[Any]]:
+        with psycopg.connect(_with_database(self.servers.postgres_url, "postgres"), autocommit=True) as connection:
             yield connection
 
-    def _create(self, name: str, *, template: str = "template1") -> str:
+    def _create_database(self, name: str, *, template: str = "template1") -> str:
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        with self._maintenance() as connection:
+        with self._connect_to_maintenance() as connection:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-        return _beside(self.servers.postgres_url, name)
+        return _with_database(self.servers.postgres_url, name)
 
 
 @contextmanager
-def bench(sizes: Sizes) -> Iterator[Bench]:
-    """Start servers in a temporary folder, make the population, and stop and remove all of it in the end."""
+def open_bench(sizes: Sizes) -> Iterator[Bench]:
+    """Start servers in a temporary folder and create the population; stop and remove everything at the end."""
     home = Path(tempfile.mkdtemp(prefix="lambda_pipeline_benchmarks_"))
-    # As root, PostgreSQL runs as another account, which must be able to enter.
+    # Started by root, PostgreSQL runs as another account, which must be able to enter the folder.
     home.chmod(0o755)
     try:
         yield Bench(embedded.start(home), sizes)
@@ -167,7 +167,7 @@ def bench(sizes: Sizes) -> Iterator[Bench]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _beside(url: str, database: str) -> str:
+def _with_database(url: str, database: str) -> str:
     return sa.make_url(url).set(database=database).render_as_string(hide_password=False)
 
 

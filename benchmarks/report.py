@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for people, and the same as JSON."""
+"""The result of a benchmark, as a table in plain text and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ Value = str | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome of one benchmark.
+    """The result of one benchmark.
 
     Attributes:
-        name: of the benchmark.
-        question: what was measured, in a sentence.
-        columns: title of each column; what follows the comma is the unit: `ms`, `/s`, `kB`, or `x` for a ratio.
-        rows: one value a column; None where there is none.
-        remarks: how to read it.
+        name: name of the benchmark.
+        question: what was measured, in one sentence.
+        columns: title of each column; the unit follows a comma: `ms`, `/s`, `kB`, `%`, or `x` for a ratio.
+        rows: one value per column; None if it was not measured.
+        remarks: notes for readers of the table.
     """
 
     name: str
@@ -26,9 +26,9 @@ class Finding:
     remarks: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """As a table in plain text."""
+        """The result as a table in plain text."""
         units = [title.partition(", ")[2] for title in self.columns]
-        cells = [[_shown(value, unit) for value, unit in zip(row, units, strict=True)] for row in self.rows]
+        cells = [[_format_value(value, unit) for value, unit in zip(row, units, strict=True)] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
         left = [all(isinstance(row[index], str) for row in self.rows) for index in range(len(widths))]
         lines = [self.columns, tuple("-" * width for width in widths), *cells]
@@ -42,7 +42,7 @@ class Finding:
         return "\n".join([f"{self.name}: {self.question}", "", *table, "", *self.remarks]).rstrip() + "\n"
 
     def json(self) -> Mapping[str, Any]:
-        """The same for programs; numbers as measured."""
+        """The result as JSON; numbers are not rounded."""
         return {
             "name": self.name,
             "question": self.question,
@@ -51,7 +51,7 @@ class Finding:
         }
 
 
-def _shown(value: Value, unit: str) -> str:
+def _format_value(value: Value, unit: str) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

@@ -1,11 +1,11 @@
-"""Taking times on a machine that does other things too."""
+"""Measure times on a machine that is also used by others."""
 
 import time
 from collections.abc import Callable, Mapping
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """How long one call takes."""
+    """Seconds that one call takes."""
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
@@ -14,7 +14,7 @@ def seconds(action: Callable[[], object]) -> float:
 def best(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """The shortest time of each action, in seconds.
 
-    The actions take turns, so that a busy moment of the machine falls on all of them; short ones take more turns.
+    The actions alternate, so that a busy moment of the machine affects all of them; short actions get more rounds.
     """
     times: dict[str, list[float]] = {name: [] for name in actions}
     began = time.perf_counter()
@@ -23,9 +23,9 @@ def best(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
         for name, action in actions.items():
             times[name].append(seconds(action))
         turns += 1
-    return {name: min(taken) for name, taken in times.items()}
+    return {name: min(durations) for name, durations in times.items()}
 
 
-def milliseconds(taken: float) -> float:
-    """From seconds."""
-    return taken * 1000
+def milliseconds(duration_s: float) -> float:
+    """Convert seconds to milliseconds."""
+    return duration_s * 1000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
-from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource
+from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource, ReadOptions
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import View, load_views
 
@@ -21,6 +21,7 @@ __all__ = [
     "Mode",
     "Operator",
     "QuarantinedResource",
+    "ReadOptions",
     "Settings",
     "load_settings",
     "open_deployment",

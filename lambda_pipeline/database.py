@@ -1,7 +1,11 @@
-"""Connections to PostgreSQL: pooled, in UTC, with exact decimals, and as one snapshot where one is needed."""
+"""Connections to PostgreSQL, and what every layer needs to run statements over them.
+
+Here: the pool, the session settings that make a view's rows the same in every session, a transaction with one
+snapshot, a query of one row. Not here: statements about HAPI's tables (`source/`) or generations (`batch/`).
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
@@ -9,6 +13,7 @@ from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.abc import QueryNoTemplate
 from psycopg.types.json import set_json_loads
 from sqlalchemy.exc import ArgumentError
 
@@ -18,10 +23,14 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def parse_url(url: str, *, name: str) -> sa.URL:
-    """A PostgreSQL URL for psycopg 3, whatever driver it named.
+    """Parse a PostgreSQL URL for psycopg 3, whatever driver it names.
+
+    Args:
+        url: the URL.
+        name: the setting that it comes from, for error messages.
 
     Raises:
-        ConfigurationError: not a PostgreSQL URL; `name` is the setting to blame.
+        ConfigurationError: it is not a PostgreSQL URL.
     """
     try:
         parsed = sa.make_url(url)
@@ -36,13 +45,13 @@ class Database:
     """A pool of connections to one PostgreSQL database.
 
     Every connection is in autocommit mode, in UTC, and reads JSON numbers as `Decimal`: a FHIR decimal never passes
-    through a float. The pool is an SQLAlchemy engine, which is also what pandas and other libraries take.
+    through a float. The pool is an SQLAlchemy engine, which pandas and other libraries accept too.
 
     Args:
-        url: any PostgreSQL URL.
-        name: the setting it came from, for error messages.
+        url: a PostgreSQL URL.
+        name: the setting that it comes from, for error messages.
         pool_size: connections kept open.
-        connect_timeout_s: seconds until a server counts as unreachable.
+        connect_timeout_s: seconds after which a server counts as unreachable.
         application_name: shown in `pg_stat_activity`.
     """
 
@@ -70,7 +79,7 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A pooled connection in autocommit mode.
+        """Take a connection in autocommit mode from the pool for the `with` block.
 
         Raises:
             HapiUnavailableError: the server cannot be reached.
@@ -88,20 +97,20 @@ class Database:
             pooled.close()
 
     def describe(self) -> str:
-        """Host and database for messages; never user or password."""
+        """Name host and database for messages; never user or password."""
         host = self.url.host or self.url.query.get("host") or "local socket"
         return f"PostgreSQL at {host} database {self.url.database}"
 
     def close(self) -> None:
-        """Close pooled connections."""
+        """Close the pooled connections."""
         self.engine.dispose()
 
 
 @contextmanager
 def repeatable_read(connection: Connection, *, read_only: bool = True) -> Iterator[None]:
-    """One `REPEATABLE READ` transaction: everything read inside it is one moment.
+    """Run the `with` block in one `REPEATABLE READ` transaction: all its statements read one snapshot.
 
-    The first statement that reads takes the snapshot; `LOCK TABLE` and `SET LOCAL` in front of it do not.
+    The first statement that reads takes the snapshot; `LOCK TABLE` and `SET LOCAL` before it do not.
     """
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = read_only
@@ -114,14 +123,24 @@ def repeatable_read(connection: Connection, *, read_only: bool = True) -> Iterat
             connection.read_only = None
 
 
+def fetch_one(
+    connection: Connection, query: QueryNoTemplate, parameters: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    """Run a query that always returns a row, such as an aggregate, and return its first row."""
+    row = connection.execute(query, parameters).fetchone()
+    assert row is not None
+    return row
+
+
 def reason(error: BaseException) -> str:
-    """The first line of a driver's error, without the statement or its values."""
+    """Return the first line of a driver's error, without the statement and its values."""
     original = getattr(error, "orig", None) or error
     lines = str(original).strip().splitlines()
     return lines[0] if lines else type(original).__name__
 
 
 def _prepare(connection: Any, _record: object) -> None:
+    # A view's rows must not depend on the session that computes them: docs/guarantees.md, "One compiler, two layers".
     raw = getattr(connection, "driver_connection", connection)
     raw = getattr(raw, "_connection", raw)
     set_json_loads(partial(json.loads, parse_float=Decimal), raw)

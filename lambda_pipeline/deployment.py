@@ -1,6 +1,6 @@
-"""One deployment: the three layers over given servers.
+"""One deployment: batch, speed and serving layer, wired together over given servers.
 
-Starts no server: who has no URL for one asks `api.open_deployment`, or `development.urls`.
+Starts no server: `api.open_deployment` and `development.urls` find or start one where no URL is configured.
 """
 
 import logging
@@ -26,8 +26,8 @@ class ServerUrls:
     """Where the servers are, and which of them are embedded.
 
     Attributes:
-        hapi_db: HAPI's database; empty when it was not asked for.
-        redis: empty when it was not asked for.
+        hapi_db: URL of HAPI's database; empty when it is not needed.
+        redis: URL of Redis; empty when it is not needed.
         embedded_postgres: HAPI's database is the embedded demo source.
         embedded_redis: Redis is the embedded Valkey.
     """
@@ -39,7 +39,7 @@ class ServerUrls:
 
 
 def configured_urls(settings: Settings) -> ServerUrls | None:
-    """The servers that the settings name; None when HAPI_DB_URL or REDIS_URL is not set.
+    """URLs of the servers that the settings name; None when HAPI_DB_URL or REDIS_URL is not set.
 
     Raises:
         ConfigurationError: BATCH_DB_URL is set.
@@ -59,12 +59,12 @@ def configured_urls(settings: Settings) -> ServerUrls | None:
 
 
 class Deployment:
-    """The layers over one pair of servers. Opens no connection before it is used.
+    """The layers over one pair of servers. Opens no connection before the first use.
 
     Args:
         urls: the servers.
         views: compiled views.
-        settings: everything else.
+        settings: of all layers.
     """
 
     def __init__(self, urls: ServerUrls, views: Sequence[View], settings: Settings) -> None:
@@ -79,21 +79,23 @@ class Deployment:
         self.serving = Serving(self.database, self.overlay, self.views, settings)
 
     def refresh(self, *, full: bool = False) -> Generation:
-        """Build or refresh all views and publish them (`batch.refresh.refresh`), then fit the overlay to them.
+        """Build or refresh all views and publish them (`batch.refresh.refresh`), then poll once.
 
-        A poll does that: it forgets what is covered, and compares the rest with the new generation, before which live
-        answers do not come from the overlay again. The next one would do the same, so it may fail here.
+        The poll removes entries that the new generation covers and compares the others with it; until then live answers
+        do not use the overlay. The next poll would do the same, so a failure of this one is only a warning.
         """
         generation = refresh(self.database, self.views, self.settings, full=full)
         if self.settings.speed_layer:
             try:
                 self.poller.poll()
             except LambdaPipelineError as error:
-                logger.warning("generation %d is published, the overlay is of the last: %s", generation.number, error)
+                logger.warning(
+                    "generation %d is published, but the overlay was not updated: %s", generation.number, error
+                )
         return generation
 
     def close(self) -> None:
-        """Close pooled connections; servers go on running."""
+        """Close pooled connections; servers keep running."""
         self.serving.close()
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
 """Every error this project raises on purpose, and the exit code of a command that ends with it.
 
-One hierarchy: `LambdaPipelineError` says what was wrong with which thing, and what to do about it. A message never
+One hierarchy: a `LambdaPipelineError` names the thing, what is wrong with it, and what to do about it. A message never
 carries patient data: it names resources by key, columns, files and servers. `code` is stable and may be matched by
 programs; `exit_code` is what `lambda-pipeline` ends with.
 
@@ -25,7 +25,7 @@ class LambdaPipelineError(Exception):
 
     Args:
         message: what was wrong, naming the thing.
-        hint: what to do about it; empty when the message says so already.
+        hint: what to do about it; empty when the message already says it.
     """
 
     code: ClassVar[str] = "error"
@@ -111,7 +111,7 @@ class ViewDefinitionError(LambdaPipelineError):
 
 
 class BadRequestError(LambdaPipelineError):
-    """A question that cannot be asked: unknown view, column, operator, type or value; SQL that is no single SELECT."""
+    """A question that cannot be asked: unknown view, column, operator, type or value; SQL other than one SELECT."""
 
     code = "bad-request"
     exit_code = 3
@@ -127,7 +127,7 @@ class BadDataError(LambdaPipelineError):
 class AnswerRefusedError(LambdaPipelineError):
     """Base of refusals: the answer at a stated frontier cannot be shown to be right, so there is none.
 
-    Every refusal says its code, the reason, what was missing, and how to get an answer anyway. All of them are listed
+    Every refusal states its code, the reason, what was missing, and how to get an answer anyway. All of them are listed
     in docs/questions.md.
 
     Args:

@@ -1,7 +1,7 @@
-"""All settings, typed, in one place; read from environment variables, never from a file.
+"""All settings, with types and defaults; read from environment variables, never from a file.
 
-Servers have the names their users know: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG_URL`. Everything else is
-`LAMBDA_PIPELINE_<NAME>`. A server that is not named is started from the embedded binaries (`development/embedded/`).
+Servers have common names: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG_URL`. Every other setting is
+`LAMBDA_PIPELINE_<NAME>`. Where no URL is set, an embedded server is used (`development/embedded/`).
 """
 
 import json
@@ -24,7 +24,7 @@ _CRON = re.compile(
 
 
 def project_root() -> Path:
-    """The checkout when installed from one (it holds `dagster.yaml`), else the current directory."""
+    """The checkout that the package is installed from (it contains `dagster.yaml`), else the current directory."""
     return PACKAGE.parent if (PACKAGE.parent / "dagster.yaml").exists() else Path.cwd()
 
 
@@ -74,20 +74,24 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="Zone of the nightly schedule.")
 
     speed_layer: bool = Field(
-        default=True, description="Off: no polling; live answers read what changed since the generation."
+        default=True,
+        description="Off: no polling; live answers read the changes since the generation from HAPI's tables.",
     )
     poll_interval_s: Seconds = 1.0
-    tick_budget_s: Seconds = Field(4.0, description="How long one sensor tick goes on polling; Dagster's loop is 5 s.")
+    tick_budget_s: Seconds = Field(4.0, description="How long one sensor tick keeps polling; Dagster's loop takes 5 s.")
     report_interval_s: Seconds = Field(60.0, description="The speed asset is reported at least this often.")
     poll_overlap_s: Seconds = Field(
-        60.0, description="How far below the watermark a ranged poll reaches: stamp-to-write time plus clock skew."
+        60.0,
+        description="How far before the last poll a ranged poll starts: HAPI's time until commit, and clock skew.",
     )
     exact_scan_max_rows: int = Field(
         500_000,
         ge=0,
-        description="Up to so many rows of HFJ_RESOURCE every poll scans on xmin, without trusting HAPI's clock.",
+        description="Every poll scans tables up to this size by xmin, so that HAPI's timestamps are not trusted.",
     )
-    sweep_interval_s: Seconds = Field(30.0, description="Above that size: how often a poll scans on xmin all the same.")
+    sweep_interval_s: Seconds = Field(
+        30.0, description="Larger tables: interval between polls that scan by xmin (sweeps)."
+    )
     poll_page_rows: int = Field(5_000, ge=1, description="Resources flattened in one statement by a poll.")
     ttl_hours: float = Field(168.0, gt=0, description="Safety net of overlay entries, far above the refresh interval.")
     ttl_hours_by_type: Annotated[dict[str, float], NoDecode] = Field(default_factory=dict)
@@ -102,14 +106,12 @@ class Settings(BaseSettings):
     query_timeout_s: Seconds = 120.0
     refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
     parity_sample: int = Field(
-        200, ge=0, description="Resources that are compared with a recompute after each refresh, per view and side."
+        200, ge=0, description="Resources compared with a recompute after each refresh, per view and side."
     )
     freshness_target_s: float | None = Field(
-        None, gt=0, description="Default of live answers: read the source when the frontier is older than this."
+        None, gt=0, description="Default for live answers: read the source when the frontier is older than this."
     )
-    read_source_on_gap: bool = Field(
-        default=True, description="Off: refuse live answers that the overlay cannot cover."
-    )
+    read_source_on_gap: bool = Field(default=True, description="Off: refuse live answers where the overlay has a gap.")
 
     @field_validator("source_timezone", "timezone")
     @classmethod
@@ -135,11 +137,11 @@ class Settings(BaseSettings):
 
     @property
     def results(self) -> Path:
-        """Where query jobs put their files."""
+        """Folder of the files that query jobs write."""
         return self.home / "results"
 
     def ttl_s(self, resource_type: str) -> int:
-        """Seconds an overlay entry of this type lives without being touched."""
+        """Seconds after its last write until an overlay entry of this type expires."""
         return max(1, int(self.ttl_hours_by_type.get(resource_type, self.ttl_hours) * 3600))
 
 
@@ -148,7 +150,7 @@ def load_settings() -> Settings:
     """The settings of this process.
 
     Raises:
-        ConfigurationError: an environment variable has a value that cannot work; names the variable, not the value.
+        ConfigurationError: an environment variable has an invalid value; names the variable, not the value.
     """
     try:
         return Settings()
@@ -158,6 +160,6 @@ def load_settings() -> Settings:
 
 
 def _variable(name: int | str, *inside: int | str) -> str:
-    """The environment variable of a field, and where in its value."""
+    """The environment variable of a field, and the place inside its value."""
     own = str(name) if str(name).isupper() else f"{PREFIX}{name}".upper()
     return ".".join([own, *map(str, inside)])

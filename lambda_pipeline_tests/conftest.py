@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,15 +16,14 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
 from lambda_pipeline.development import embedded
-from lambda_pipeline.settings import load_settings
+from lambda_pipeline.settings import Settings, load_settings
+from lambda_pipeline_tests.support.hospital import condition, height, patient
+from lambda_pipeline_tests.support.servers import FAST, PROJECT, SERVER_VARIABLES, OwnRedis, beside
+from lambda_pipeline_tests.support.worlds import World
 
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60, database=None)
 hypothesis_settings.register_profile("soak", deadline=None, max_examples=5_000, print_blob=True)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
-
-PROJECT = Path(__file__).resolve().parents[1]
-SERVER_VARIABLES = {"HAPI_DB_URL", "BATCH_DB_URL", "REDIS_URL", "DAGSTER_PG_URL", "DAGSTER_HOME"}
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @pytest.fixture(autouse=True)
@@ -118,29 +118,6 @@ def redis_url(redis_server: str) -> str:
     return redis_server
 
 
-class OwnRedis:
-    """A Valkey of one test, to be hurt."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.url = embedded.start(home, postgres=False).redis_url
-
-    def stop(self) -> None:
-        """End it cleanly; its files stay."""
-        embedded.stop(self.home)
-
-    def start(self) -> None:
-        """Start it again on its files, under the same URL."""
-        embedded.start(self.home, postgres=False)
-
-    def restart(self, *, persist: bool) -> None:
-        """Stop and start it: with all it had, or empty."""
-        self.stop()
-        if not persist:
-            shutil.rmtree(self.home / "valkey")
-        self.start()
-
-
 @pytest.fixture
 def own_redis() -> Iterator[OwnRedis]:
     """A private Valkey: `url`, `stop()`, `start()`, `restart(persist=...)`."""
@@ -150,5 +127,35 @@ def own_redis() -> Iterator[OwnRedis]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def beside(url: str, database: str) -> str:
-    return sa.make_url(url).set(database=database).render_as_string(hide_password=False)
+@pytest.fixture
+def empty_world(database_url: str, redis_url: str) -> Iterator[World]:
+    """Views over an empty source; nothing refreshed yet."""
+    made = World(database_url, redis_url)
+    yield made
+    made.serving.close()
+
+
+@pytest.fixture
+def published_cohort(empty_world: World) -> World:
+    """Three patients with diabetes, two of them male, in a published generation; polled once."""
+    for logical_id, gender in [("a", "male"), ("b", "male"), ("c", "female")]:
+        empty_world.demo.update(patient(logical_id, gender, name=[{"given": ["X", "Y"]}]))
+        empty_world.demo.update(condition(f"dm-{logical_id}", logical_id))
+    empty_world.demo.update(height("h1", "a", 181))
+    empty_world.refresh()
+    empty_world.poll()
+    return empty_world
+
+
+@pytest.fixture
+def make_world(new_database: Callable[..., str], redis_url: str) -> Iterator[Callable[..., World]]:
+    """Worlds with settings of their own."""
+    made: list[World] = []
+
+    def make(url: str | None = None, **settings: Any) -> World:
+        made.append(World(new_database(), url or redis_url, Settings(**settings)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.serving.close()

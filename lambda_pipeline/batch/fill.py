@@ -1,4 +1,8 @@
-"""Fill a table with a view's rows: for a full build, for the changed resources of a refresh, for a recompute."""
+"""Fill a table with a view's rows: for a full build, for the changed resources of a refresh, for a recompute.
+
+Builds, refreshes and answers in mode `source` come through here, so that they agree: docs/guarantees.md, "One compiler,
+two layers". How one bad resource is isolated stands in `source/flatten.py`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +18,10 @@ from lambda_pipeline.views.view import View
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """Runs views over HAPI's tables into tables of their own, inside one transaction.
+    """Runs views over HAPI's tables and stores their rows in tables, inside one transaction.
 
     Attributes:
-        connection: in the snapshot that decides what is seen.
+        connection: in the snapshot that the rows are of.
         tables: HAPI's tables in that snapshot.
         chunk_rows: resources flattened in one statement.
     """
@@ -27,20 +31,26 @@ class Filler:
     chunk_rows: int
 
     def fill(self, view: View, table: sql.Identifier, *, what: str) -> Flattened:
-        """All living resources of the view's type."""
+        """Store the rows of all living resources of the view's type.
+
+        Args:
+            view: the view.
+            table: its empty table.
+            what: what is being done, for the log, such as `full build`.
+        """
         chunks = self.tables.chunks(self.connection, view.resource, self.chunk_rows)
         progress = Progress(f"{view.name}: {what}", sum(count for _, count in chunks))
         rows = 0
         unreadable: list[Unreadable] = []
-        for scope, count in chunks:
-            part = self._flatten(view, table, scope)
+        for resources, count in chunks:
+            part = self._flatten(view, table, resources)
             rows += part.rows
             unreadable += part.unreadable
             progress.advance(count)
         return Flattened(rows, tuple(unreadable))
 
     def fill_resources(self, view: View, table: sql.Identifier, res_ids: Sequence[int]) -> Flattened:
-        """These resources only."""
+        """Store the rows of these resources only."""
         rows = 0
         unreadable: list[Unreadable] = []
         for start in range(0, len(res_ids), self.chunk_rows):
@@ -49,8 +59,8 @@ class Filler:
             unreadable += part.unreadable
         return Flattened(rows, tuple(unreadable))
 
-    def _flatten(self, view: View, table: sql.Identifier, scope: ResourceRange) -> Flattened:
+    def _flatten(self, view: View, table: sql.Identifier, resources: ResourceRange) -> Flattened:
         def write(relation: ResourceRelation) -> int:
             return view_tables.insert(self.connection, view, table, relation)
 
-        return flatten(self.connection, self.tables, view.resource, scope, write, complete=view.complete_body)
+        return flatten(self.connection, self.tables, view.resource, resources, write, complete=view.complete_body)

@@ -1,59 +1,64 @@
-"""What is published: the newest generation, read in the reader's own snapshot."""
+"""The published generation: read in the reader's own snapshot, and recorded by a refresh.
+
+How a generation is made stands in `refresh.py`, the tables of its rows in `view_tables.py`.
+The argument: docs/guarantees.md, "A generation is one snapshot".
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from psycopg import sql
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
 
-from lambda_pipeline.database import Connection
+from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.source.snapshot import SnapshotMark
 from lambda_pipeline.views.view import Column, View
 
 SCHEMA = "sqlonfhir"
-"""Schema of the batch layer, beside HAPI's."""
+"""PostgreSQL schema of the batch layer, in HAPI's database."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedView:
-    """A view as a generation holds it.
+    """One view in one generation.
 
     Attributes:
-        view: as it was compiled for this generation; the file may say something else by now.
-        relation: name of the table with its rows, in `SCHEMA`.
-        row_count: rows in it.
-        resources: living resources of its type, with or without rows.
-        quarantined: resources without rows because they cannot be read.
-        made: `full` or `incremental`.
-        rows_written: rows that this generation's refresh wrote.
-        seconds: how long that took.
+        view: as it was compiled for this generation; its file may have changed since.
+        table_name: name of the table with its rows, in `SCHEMA`.
+        row_count: number of rows in it.
+        resources: number of living resources of its type, with or without rows.
+        quarantined: number of resources without rows because they cannot be read.
+        build_kind: `full` or `incremental`.
+        rows_written: number of rows that the refresh wrote.
+        seconds: how long the refresh took for this view.
     """
 
     view: View
-    relation: str
+    table_name: str
     row_count: int
     resources: int
     quarantined: int
-    made: str
+    build_kind: str
     rows_written: int
     seconds: float
 
     @property
     def table(self) -> sql.Identifier:
         """Qualified name of the table with its rows."""
-        return sql.Identifier(SCHEMA, self.relation)
+        return sql.Identifier(SCHEMA, self.table_name)
 
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What only the comparison of all keys found of one resource type: no poll and no `xmin` could have told.
+    """What only the comparison of all keys found for one resource type; no poll and no `xmin` can show it.
 
     Attributes:
-        gone: resources that are no longer there (`$expunge`).
-        altered: resources that are in another state than was taken down (tags removed by `$meta-delete`).
+        gone: number of resources that no longer exist (`$expunge`).
+        altered: number of resources whose fingerprint is not the recorded one (tags removed by `$meta-delete`).
         resources: keys of the first of them, such as `Patient/123`; at most `REPAIRS_NAMED`.
     """
 
@@ -63,7 +68,7 @@ class Repairs:
 
     @property
     def count(self) -> int:
-        """All of them."""
+        """Number of all of them."""
         return self.gone + self.altered
 
 
@@ -76,17 +81,17 @@ class Generation:
 
     Attributes:
         number: counts up from 1.
-        kind: `full` or `incremental`.
+        build_kind: `full` or `incremental`.
         mark: the snapshot.
-        published_at: when readers got it.
-        changes: resources that were read again.
-        repaired: resources that only the comparison of all keys found.
+        published_at: when it was published.
+        changes: number of resources that were read again.
+        repaired: number of resources that only the comparison of all keys found.
         views: by name.
-        repairs: what these were, by resource type; types without any are left out.
+        repairs: the repaired resources by resource type; types without any are left out.
     """
 
     number: int
-    kind: str
+    build_kind: str
     mark: SnapshotMark
     published_at: datetime
     changes: int
@@ -96,108 +101,101 @@ class Generation:
 
     @property
     def valid_as_of(self) -> datetime:
-        """Everything committed in HAPI by then is in."""
+        """Everything that was committed in HAPI by this time is in the generation."""
         return self.mark.taken_at
 
     @property
     def types(self) -> frozenset[str]:
-        """Resource types that its views look at."""
+        """Resource types of its views."""
         return frozenset(published.view.resource for published in self.views.values())
 
 
 def published(connection: Connection, *, below: int | None = None) -> Generation | None:
-    """The newest generation that this connection's snapshot sees; None before the first.
+    """Read the newest generation that this connection's snapshot sees; None before the first.
 
     Args:
         connection: in the reader's snapshot.
-        below: leave out those from this number on, to know what a generation changed; its tables may be gone.
+        below: only generations with a lower number than this one, to see what it changed; their tables may be gone.
     """
     if not installed(connection):
         return None
-    row = connection.execute(_NEWEST, {"below": below}).fetchone()
-    if row is None:
+    cursor = connection.cursor(row_factory=dict_row)
+    newest = cursor.execute(_NEWEST, {"below": below}).fetchone()
+    if newest is None:
         return None
-    number, kind, mark, published_at, changes, repaired, repairs = row
-    views = {name: _view(row) for name, *row in connection.execute(_VIEWS, {"generation": number})}
-    by_type = {kind: Repairs(each["gone"], each["altered"], tuple(each["resources"])) for kind, each in repairs.items()}
-    return Generation(number, kind, SnapshotMark.parse(mark), published_at, changes, repaired, views, by_type)
+    rows = cursor.execute(_VIEWS, {"generation": newest["number"]}).fetchall()
+    mark, repairs = SnapshotMark.parse(newest.pop("mark")), newest.pop("repairs")
+    return Generation(
+        **newest,
+        mark=mark,
+        views={row["view"]: _published_view(row) for row in rows},
+        repairs={
+            resource_type: Repairs(each["gone"], each["altered"], tuple(each["resources"]))
+            for resource_type, each in repairs.items()
+        },
+    )
+
+
+def published_digests(connection: Connection) -> dict[str, str]:
+    """Digest of each view of the newest generation, by name; empty before the first. Reads no definition."""
+    if not installed(connection):
+        return {}
+    return dict(connection.execute(_DIGESTS).fetchall())
 
 
 def installed(connection: Connection) -> bool:
-    """Whether the schema's tables are there."""
-    row = connection.execute("SELECT to_regclass('sqlonfhir.generation') IS NOT NULL").fetchone()
-    return bool(row and row[0])
+    """Whether the tables of the batch layer's schema exist."""
+    (found,) = fetch_one(connection, "SELECT to_regclass('sqlonfhir.generation') IS NOT NULL")
+    return bool(found)
 
 
 def record(connection: Connection, generation: Generation, started_at: datetime) -> None:
-    """Write the rows that make a generation the published one, once its transaction commits."""
+    """Write the rows that make this generation the published one when the transaction commits."""
     connection.execute(
         _INSERT_GENERATION,
         {
             "generation": generation.number,
-            "kind": generation.kind,
+            "build_kind": generation.build_kind,
             "mark": str(generation.mark),
             "valid_as_of": generation.valid_as_of,
             "started_at": started_at,
             "published_at": generation.published_at,
             "changes": generation.changes,
             "repaired": generation.repaired,
-            "repairs": psycopg.types.json.Jsonb({kind: asdict(each) for kind, each in generation.repairs.items()}),
+            "repairs": Jsonb({name: asdict(each) for name, each in generation.repairs.items()}),
         },
     )
     with connection.cursor() as cursor:
-        cursor.executemany(
-            _INSERT_VIEW, [_row(generation.number, published_view) for published_view in generation.views.values()]
-        )
+        cursor.executemany(_INSERT_VIEW, [_parameters(generation.number, view) for view in generation.views.values()])
 
 
-def _view(row: list[Any]) -> PublishedView:
-    (
-        resource,
-        digest,
-        relation,
-        made,
-        row_count,
-        resources,
-        quarantined,
-        rows_written,
-        seconds,
-        columns,
-        complete_body,
-        statement,
-        definition,
-    ) = row
+def _published_view(row: DictRow) -> PublishedView:
+    definition = row["definition"]
     view = View(
         name=definition["name"],
-        resource=resource,
-        columns=tuple(Column(**column) for column in columns),
-        digest=digest,
-        statement=statement,
-        complete_body=complete_body,
+        resource=row["resource_type"],
+        columns=tuple(Column(**column) for column in row["columns"]),
+        digest=row["digest"],
+        statement=row["statement"],
+        complete_body=row["complete_body"],
         description=definition.get("description") or "",
         definition=definition,
     )
-    return PublishedView(view, relation, row_count, resources, quarantined, made, rows_written, seconds)
+    return PublishedView(view=view, **{name: row[name] for name in _VIEW_FIELDS})
 
 
-def _row(generation: int, published_view: PublishedView) -> dict[str, Any]:
+def _parameters(generation: int, published_view: PublishedView) -> dict[str, Any]:
     view = published_view.view
     return {
         "generation": generation,
         "view": view.name,
         "resource_type": view.resource,
         "digest": view.digest,
-        "relation": published_view.relation,
-        "made": published_view.made,
-        "row_count": published_view.row_count,
-        "resources": published_view.resources,
-        "quarantined": published_view.quarantined,
-        "rows_written": published_view.rows_written,
-        "seconds": published_view.seconds,
-        "columns": psycopg.types.json.Jsonb([asdict(column) for column in view.columns]),
+        "columns": Jsonb([asdict(column) for column in view.columns]),
         "complete_body": view.complete_body,
         "statement": view.statement,
-        "definition": psycopg.types.json.Jsonb(dict(view.definition), dumps=_dumps),
+        "definition": Jsonb(dict(view.definition), dumps=_dumps),
+        **{name: getattr(published_view, name) for name in _VIEW_FIELDS},
     }
 
 
@@ -205,27 +203,34 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-# Readers may come before the first refresh that adds the column `repairs`.
+_VIEW_FIELDS = tuple(each.name for each in fields(PublishedView) if each.name != "view")
+
+# to_jsonb(g): readers may run before the first refresh that adds the column `repairs`.
 _NEWEST = """
-SELECT generation, kind, mark, published_at, changes, repaired, coalesce(to_jsonb(g) -> 'repairs', '{}')
+SELECT generation AS number, kind AS build_kind, mark, published_at, changes, repaired,
+       coalesce(to_jsonb(g) -> 'repairs', '{}') AS repairs
   FROM sqlonfhir.generation g
  WHERE %(below)s::bigint IS NULL OR generation < %(below)s
  ORDER BY generation DESC LIMIT 1"""
 
 _VIEWS = """
-SELECT view, resource_type, digest, relation, made, row_count, resources, quarantined, rows_written, seconds, columns,
-       complete_body, statement, definition
+SELECT view, resource_type, digest, relation AS table_name, made AS build_kind, row_count, resources, quarantined,
+       rows_written, seconds, columns, complete_body, statement, definition
   FROM sqlonfhir.generation_view WHERE generation = %(generation)s ORDER BY view"""
+
+_DIGESTS = """
+SELECT view, digest FROM sqlonfhir.generation_view
+ WHERE generation = (SELECT max(generation) FROM sqlonfhir.generation)"""
 
 _INSERT_GENERATION = """
 INSERT INTO sqlonfhir.generation (generation, kind, mark, valid_as_of, started_at, published_at, changes, repaired,
        repairs)
-VALUES (%(generation)s, %(kind)s, %(mark)s, %(valid_as_of)s, %(started_at)s, %(published_at)s, %(changes)s,
+VALUES (%(generation)s, %(build_kind)s, %(mark)s, %(valid_as_of)s, %(started_at)s, %(published_at)s, %(changes)s,
        %(repaired)s, %(repairs)s)"""
 
 _INSERT_VIEW = """
 INSERT INTO sqlonfhir.generation_view (generation, view, resource_type, digest, relation, made, row_count, resources,
        quarantined, rows_written, seconds, columns, complete_body, statement, definition)
-VALUES (%(generation)s, %(view)s, %(resource_type)s, %(digest)s, %(relation)s, %(made)s, %(row_count)s, %(resources)s,
-       %(quarantined)s, %(rows_written)s, %(seconds)s, %(columns)s, %(complete_body)s, %(statement)s,
+VALUES (%(generation)s, %(view)s, %(resource_type)s, %(digest)s, %(table_name)s, %(build_kind)s, %(row_count)s,
+       %(resources)s, %(quarantined)s, %(rows_written)s, %(seconds)s, %(columns)s, %(complete_body)s, %(statement)s,
        %(definition)s)"""

@@ -1,25 +1,30 @@
-"""The views of a deployment: what their files say, what is published, and what is left of those that were removed."""
+"""The views of a deployment: their files, what is published of them, and the tables left of removed ones.
+
+Not here: how views are made (`refresh.py`) and whether the pipeline is healthy (`operations/status.py`).
+"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import kwargs_row
 
 from lambda_pipeline.batch.generation import SCHEMA, PublishedView, installed, published
-from lambda_pipeline.batch.refresh import REFRESH_LOCK
+from lambda_pipeline.batch.refresh import refresh_lock
 from lambda_pipeline.database import Connection, Database
-from lambda_pipeline.errors import BadRequestError, RefreshInProgressError
+from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.views.view import View
 
 
 class ViewState(StrEnum):
-    """How a view's file and the published generation go together.
+    """A view's file compared with the published generation.
 
-    `published`: both say the same. `changed`: the file says something else, the next refresh rebuilds it. `new`: the
-    next refresh builds it. `retired`: its file is gone; its tables stay until somebody drops them.
+    `published`: the definitions are equal. `changed`: they differ, and the next refresh rebuilds the view. `new`: the
+    next refresh builds it. `retired`: its file was removed; its tables stay until they are dropped.
     """
 
     PUBLISHED = "published"
@@ -30,18 +35,18 @@ class ViewState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ViewStatus:
-    """One view, as files and database know it.
+    """One view: its file, and what the database holds of it.
 
     Attributes:
         name: of the view.
-        resource: type it looks at.
+        resource: resource type of the view.
         state: see `ViewState`.
         digest: of the published definition, or of the file's where nothing is published.
         generation: number of the newest generation that holds it; None for a new view.
-        made: `full` or `incremental`; empty for a new view.
-        rows: rows in that generation.
-        resources: resources of its type then.
-        quarantined: resources without rows because they cannot be read.
+        build_kind: `full` or `incremental`; empty for a new view.
+        rows: number of rows in that generation.
+        resources: number of resources of its type in that generation.
+        quarantined: number of resources without rows because they cannot be read.
         seconds: how long that generation's refresh took for it.
     """
 
@@ -50,41 +55,43 @@ class ViewStatus:
     state: ViewState
     digest: str
     generation: int | None = None
-    made: str = ""
+    build_kind: str = ""
     rows: int = 0
     resources: int = 0
     quarantined: int = 0
     seconds: float = 0.0
 
+    def as_json(self) -> dict[str, Any]:
+        """As part of `status --json`, where `build_kind` is called `made`."""
+        return {"made" if name == "build_kind" else name: value for name, value in asdict(self).items()}
+
 
 def view_statuses(connection: Connection, views: Sequence[View]) -> list[ViewStatus]:
-    """Every view that has a file, a place in the published generation, or tables left; by name."""
+    """Read the status of every view that has a file, is in the published generation, or still has tables; by name."""
     files = {view.name: view for view in views}
-    generation = published(connection)
-    held = generation.views if generation else {}
     found = {name: ViewStatus(name, view.resource, ViewState.NEW, view.digest) for name, view in files.items()}
-    for status in _with_tables(connection):
-        if status.name not in files:
-            found[status.name] = status
-    for name, known in held.items():
-        assert generation is not None
-        found[name] = _published(known, files.get(name), generation.number)
+    found |= {status.name: status for status in _with_tables(connection) if status.name not in files}
+    generation = published(connection)
+    if generation is not None:
+        found |= {
+            name: _published_status(view, files.get(name), generation.number) for name, view in generation.views.items()
+        }
     return [found[name] for name in sorted(found)]
 
 
 def drop_retired(database: Database, name: str, views: Iterable[View]) -> list[str]:
-    """Drop everything that is left of a view whose file was removed.
+    """Drop the tables of a view whose file was removed.
 
     Args:
         database: HAPI's database.
-        name: of the view.
+        name: name of the view.
         views: the views that have files.
 
     Returns:
         Names of the dropped tables.
 
     Raises:
-        BadRequestError: the view is in use, is unknown, or other database objects stand upon it.
+        BadRequestError: the view is in use or unknown, or other database objects depend on its tables.
         RefreshInProgressError: a refresh is running.
     """
     for view in views:
@@ -92,8 +99,10 @@ def drop_retired(database: Database, name: str, views: Iterable[View]) -> list[s
             raise BadRequestError(
                 f"view {name} is defined by {view.file}", hint="remove that file and run a refresh before dropping it"
             )
-    with database.connect() as connection:
-        _lock(connection)
+    with (
+        database.connect() as connection,
+        refresh_lock(connection, message="a refresh is running", hint="try again when it is over"),
+    ):
         try:
             with connection.transaction():
                 return _drop(connection, name)
@@ -101,15 +110,6 @@ def drop_retired(database: Database, name: str, views: Iterable[View]) -> list[s
             raise BadRequestError(
                 f"other database objects depend on {SCHEMA}.{name}", hint="drop those first"
             ) from None
-        finally:
-            if not connection.closed:
-                connection.execute("SELECT pg_advisory_unlock(%(key)s)", {"key": REFRESH_LOCK})
-
-
-def _lock(connection: Connection) -> None:
-    row = connection.execute("SELECT pg_try_advisory_lock(%(key)s)", {"key": REFRESH_LOCK}).fetchone()
-    if not (row and row[0]):
-        raise RefreshInProgressError("a refresh is running", hint="try again when it is over")
 
 
 def _drop(connection: Connection, name: str) -> list[str]:
@@ -118,58 +118,56 @@ def _drop(connection: Connection, name: str) -> list[str]:
         raise BadRequestError(
             f"generation {generation.number} still holds view {name}", hint="run lambda-pipeline refresh first"
         )
-    relations = _relations(connection, name)
-    if not relations:
+    tables = _table_names(connection, name)
+    if not tables:
         left = ", ".join(status.name for status in _with_tables(connection)) or "none"
         raise BadRequestError(f"there is no retired view {name}", hint=f"views with tables: {left}")
     connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(sql.Identifier(SCHEMA, name)))
-    for relation in relations:
-        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, relation)))
-    return relations
+    for table in tables:
+        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, table)))
+    return tables
 
 
-def _relations(connection: Connection, name: str) -> list[str]:
+def _table_names(connection: Connection, view: str) -> list[str]:
     if not installed(connection):
         return []
-    return [relation for (relation,) in connection.execute(_RELATIONS, {"view": name})]
+    return [name for (name,) in connection.execute(_TABLE_NAMES, {"view": view})]
 
 
 def _with_tables(connection: Connection) -> list[ViewStatus]:
-    """The newest state of every view that was ever published and still has a table, as if it were retired."""
+    """The newest state of every view that was published and still has a table, as if it were retired."""
     if not installed(connection):
         return []
-    rows: Iterable[tuple[Any, ...]] = connection.execute(_WITH_TABLES)
-    return [
-        ViewStatus(name, resource, ViewState.RETIRED, digest, generation, made, row_count, resources, quarantined, took)
-        for name, resource, digest, generation, made, row_count, resources, quarantined, took in rows
-    ]
+    cursor = connection.cursor(row_factory=kwargs_row(partial(ViewStatus, state=ViewState.RETIRED)))
+    return cursor.execute(_WITH_TABLES).fetchall()
 
 
-def _published(known: PublishedView, file: View | None, generation: int) -> ViewStatus:
+def _published_status(known: PublishedView, file: View | None, generation: int) -> ViewStatus:
     if file is None:
         state = ViewState.RETIRED
     else:
         state = ViewState.PUBLISHED if file.digest == known.view.digest else ViewState.CHANGED
     return ViewStatus(
-        known.view.name,
-        known.view.resource,
-        state,
-        known.view.digest,
-        generation,
-        known.made,
-        known.row_count,
-        known.resources,
-        known.quarantined,
-        known.seconds,
+        name=known.view.name,
+        resource=known.view.resource,
+        state=state,
+        digest=known.view.digest,
+        generation=generation,
+        build_kind=known.build_kind,
+        rows=known.row_count,
+        resources=known.resources,
+        quarantined=known.quarantined,
+        seconds=known.seconds,
     )
 
 
-_RELATIONS = """
+_TABLE_NAMES = """
 SELECT DISTINCT relation FROM sqlonfhir.generation_view
  WHERE view = %(view)s AND to_regclass(format('sqlonfhir.%%I', relation)) IS NOT NULL ORDER BY relation"""
 
 _WITH_TABLES = """
-SELECT DISTINCT ON (view) view, resource_type, digest, generation, made, row_count, resources, quarantined, seconds
+SELECT DISTINCT ON (view) view AS name, resource_type AS resource, digest, generation, made AS build_kind,
+       row_count AS rows, resources, quarantined, seconds
   FROM sqlonfhir.generation_view
  WHERE to_regclass(format('sqlonfhir.%I', relation)) IS NOT NULL
  ORDER BY view, generation DESC"""

@@ -1,4 +1,7 @@
-"""The tables that hold a view's rows: their names, their columns, their indexes, and how rows get in and out."""
+"""Tables of views' rows: their names, columns and indexes, inserting and deleting rows, and the quarantine.
+
+When a table is made, filled or published is decided in `refresh.py`; which table a generation reads in `generation.py`.
+"""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -8,23 +11,24 @@ import psycopg
 from psycopg import sql
 
 from lambda_pipeline.batch.generation import SCHEMA
-from lambda_pipeline.database import Connection
+from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.errors import RefreshError
 from lambda_pipeline.settings import sql_directory
 from lambda_pipeline.source import ResourceKey, ResourceRelation, Unreadable
 from lambda_pipeline.views.view import MAX_VIEW_NAME, View
 
+# A reader may hold a snapshot from before the table was superseded; no question takes this long.
 _GRACE_S = 900
 _INSTALL_LOCK = 7_046_029_254_386_353_131
 
 
 def schema_file() -> Path:
-    """The DDL of the batch layer's own tables."""
+    """The file with the DDL of the batch layer's own tables."""
     return sql_directory() / "schema.sql"
 
 
 def install(connection: Connection) -> None:
-    """Create the schema and its own tables where they are missing; safe for several processes at once.
+    """Create the schema and its own tables where they are missing; several processes may do so at once.
 
     Raises:
         RefreshError: the role may not create them.
@@ -40,8 +44,8 @@ def install(connection: Connection) -> None:
         ) from None
 
 
-def relation_name(view: str, generation: int) -> str:
-    """Name of the table that a full build in this generation makes for a view; never over PostgreSQL's 63 bytes."""
+def table_name(view: str, generation: int) -> str:
+    """Name of the table that a full build in this generation makes for a view; at most PostgreSQL's 63 bytes."""
     if len(view) > MAX_VIEW_NAME:
         view = f"{view[: MAX_VIEW_NAME - 9]}_{hashlib.sha256(view.encode()).hexdigest()[:8]}"
     return f"{view}__{generation}"
@@ -66,9 +70,9 @@ def create(connection: Connection, view: View, table: sql.Identifier, *, tempora
 
 
 def finish(connection: Connection, view: View, table: sql.Identifier) -> None:
-    """Index and analyze a filled table: the key, and what the definition's columns ask for."""
-    wanted = [("_id", "_partition"), *((column.name,) for column in view.columns if column.indexed)]
-    for names in wanted:
+    """Index and analyze a filled table: the key, and the columns that the definition marks as indexed."""
+    indexes = [("_id", "_partition"), *((column.name,) for column in view.columns if column.indexed)]
+    for names in indexes:
         connection.execute(
             sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.SQL(", ").join(map(sql.Identifier, names)))
         )
@@ -76,7 +80,7 @@ def finish(connection: Connection, view: View, table: sql.Identifier) -> None:
 
 
 def insert(connection: Connection, view: View, table: sql.Identifier, relation: ResourceRelation) -> int:
-    """Run the view over a relation into its table; returns the number of rows."""
+    """Run the view over a relation and insert its rows into the table; returns the number of rows."""
     names = ["_partition", "_id", "_version", *(column.name for column in view.columns)]
     statement = sql.SQL("INSERT INTO {} ({}) {}").format(
         table, sql.SQL(", ").join(map(sql.Identifier, names)), view.select(relation.query)
@@ -95,10 +99,10 @@ def delete(connection: Connection, table: sql.Identifier, keys: Collection[Resou
 
 
 def expose(connection: Connection, view: View, table: sql.Identifier) -> None:
-    """Make `sqlonfhir.<view>` show this table, for people who read at READ COMMITTED.
+    """Make `sqlonfhir.<view>` show this table, for sessions that read at READ COMMITTED.
 
     Raises:
-        RefreshError: the columns changed, and something that others built on the old ones stands in the way.
+        RefreshError: the columns changed, and other database objects depend on the old ones.
     """
     public = sql.Identifier(SCHEMA, view.name)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in view.columns)
@@ -124,22 +128,22 @@ def replace_quarantine(
     view: View,
     generation: int,
     unreadable: Iterable[Unreadable],
-    looked_at: Collection[ResourceKey] | None,
+    read_again: Collection[ResourceKey] | None,
 ) -> int:
-    """Write what of a view cannot be read; returns how many resources of it are quarantined now.
+    """Replace the quarantine of a view; returns how many of its resources are quarantined now.
 
     Args:
         connection: in the refresh's transaction.
         view: the view.
-        generation: number of the generation being made.
-        unreadable: what was found now.
-        looked_at: the resources that were read again; None for all.
+        generation: number of the generation that is being made.
+        unreadable: resources that cannot be read now.
+        read_again: the resources that were read; None for all.
     """
     parameters = {"view": view.name}
-    if looked_at is None:
+    if read_again is None:
         connection.execute("DELETE FROM sqlonfhir.quarantine WHERE view = %(view)s", parameters)
     else:
-        keys = {"partitions": [key.partition for key in looked_at], "ids": [key.id for key in looked_at]}
+        keys = {"partitions": [key.partition for key in read_again], "ids": [key.id for key in read_again]}
         connection.execute(_RELEASE, {**parameters, **keys})
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -158,16 +162,15 @@ def replace_quarantine(
                 for found in unreadable
             ],
         )
-    row = connection.execute("SELECT count(*) FROM sqlonfhir.quarantine WHERE view = %(view)s", parameters).fetchone()
-    assert row is not None
-    return int(row[0])
+    (count,) = fetch_one(connection, "SELECT count(*) FROM sqlonfhir.quarantine WHERE view = %(view)s", parameters)
+    return int(count)
 
 
 def drop_superseded(connection: Connection) -> list[str]:
     """Drop tables of older full builds of published views; returns their names.
 
-    A table stays for a while after it was superseded, since a reader may hold a snapshot from before; and one that
-    somebody is reading right now stays until the next time. Tables of retired views are never touched.
+    A table stays for 15 minutes after it was superseded, since a reader may hold a snapshot from before. One that is
+    being read stays until the next refresh. Tables of retired views are never dropped here.
     """
     rows = connection.execute(_SUPERSEDED, {"grace_s": _GRACE_S}).fetchall()
     dropped = []

@@ -1,8 +1,9 @@
-"""A view over the resources of an NDJSON file: no HAPI, no generation, only PostgreSQL to run it in."""
+"""Run a view over the resources of an NDJSON file: without HAPI and without a generation, only PostgreSQL is needed.
 
-import gzip
+How files are read stands in `source/ndjson.py`, how documents become a relation in `source/documents.py`.
+"""
+
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,19 +17,12 @@ from lambda_pipeline.database import Connection, reason
 from lambda_pipeline.errors import BadDataError, QueryFailedError
 from lambda_pipeline.source.documents import documents_relation
 from lambda_pipeline.source.flatten import data_error_reason, is_data_error
+from lambda_pipeline.source.ndjson import Line, read_lines
 from lambda_pipeline.views import View
 
 PAGE = 1_000
 
 Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a file; `number` counts from 1."""
-
-    number: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +34,23 @@ class BadLine:
 
 
 def lines_of(path: Path) -> Iterator[Line]:
-    """The lines of an NDJSON file, plain or gzipped, without empty ones.
+    """Read the lines of an NDJSON file, plain or gzipped, without its empty lines.
 
     Raises:
-        BadDataError: it cannot be read, or a line is no JSON object.
+        BadDataError: the file cannot be read, or a line is not a JSON object.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-            for number, text in enumerate(file, start=1):
-                if text.strip():
-                    yield Line(number, _checked(path, number, text))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BadDataError(f"{path.name} cannot be read: {error}") from None
+    for line in read_lines(path):
+        _check(f"{path.name} line {line.number}", line.text)
+        yield line
 
 
 def run(connection: Connection, view: View, lines: Iterator[Line]) -> tuple[list[Row], list[BadLine]]:
-    """The rows of a view over these resources, in their order, and the lines that cannot be read.
+    """Run a view over these lines: its rows in their order, and the lines that cannot be read.
 
     Resources of other types have no rows. One bad resource does not fail the others.
 
     Raises:
-        QueryFailedError: PostgreSQL refused for another reason than the data.
+        QueryFailedError: PostgreSQL failed for another reason than the data.
     """
     rows: list[Row] = []
     bad: list[BadLine] = []
@@ -74,10 +63,10 @@ def run(connection: Connection, view: View, lines: Iterator[Line]) -> tuple[list
             for line in page:
                 try:
                     rows += _rows(connection, view, [line])
-                except psycopg.Error as one:
-                    if not is_data_error(one):
-                        raise QueryFailedError(reason(one)) from None
-                    bad.append(BadLine(line.number, data_error_reason(one.sqlstate or "")))
+                except psycopg.Error as line_error:
+                    if not is_data_error(line_error):
+                        raise QueryFailedError(reason(line_error)) from None
+                    bad.append(BadLine(line.number, data_error_reason(line_error.sqlstate or "")))
     return rows, bad
 
 
@@ -90,11 +79,10 @@ def _rows(connection: Connection, view: View, lines: Sequence[Line]) -> list[Row
         return connection.execute(statement, {"documents": [line.text for line in lines]}).fetchall()
 
 
-def _checked(path: Path, number: int, text: str) -> str:
+def _check(place: str, text: str) -> None:
     try:
         resource = json.loads(text)
     except (ValueError, RecursionError):
-        raise BadDataError(f"{path.name} line {number}: is not JSON", hint="NDJSON has one resource per line") from None
+        raise BadDataError(f"{place}: is not JSON", hint="NDJSON has one resource per line") from None
     if not isinstance(resource, dict):
-        raise BadDataError(f"{path.name} line {number}: is no JSON object", hint="NDJSON has one resource per line")
-    return text
+        raise BadDataError(f"{place}: is not a JSON object", hint="NDJSON has one resource per line")

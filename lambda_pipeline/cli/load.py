@@ -1,11 +1,12 @@
 """`load`: FHIR files into the embedded demo source."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from lambda_pipeline.batch.progress import Progress
+from lambda_pipeline.cli.progress import progress_bars
 from lambda_pipeline.console import render
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi.loading import load_files
@@ -13,8 +14,6 @@ from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.development import embedded
 from lambda_pipeline.errors import ConfigurationError
 from lambda_pipeline.settings import load_settings
-
-PROGRESS_S = 2.0
 
 
 @click.command()
@@ -29,27 +28,21 @@ def load(files: Sequence[Path]) -> None:
     settings = load_settings()
     if settings.hapi_db_url is not None:
         raise ConfigurationError(
-            "HAPI_DB_URL is set, and files are loaded into the embedded demo source only",
+            "HAPI_DB_URL is set, but files are loaded only into the embedded demo source",
             hint="send them to your HAPI server over REST, or unset HAPI_DB_URL",
         )
+    progress = {path: Progress(path.name) for path in files}
+
+    def report(path: Path, count: int) -> None:
+        progress[path].advance(count - progress[path].done)
+
     database = Database(embedded.start(settings.home, redis=False).postgres_url)
     try:
         demo = DemoHapi(database)
         demo.install()
-        loaded = load_files(demo, files, progress=_Progress())
+        with progress_bars():
+            loaded = load_files(demo, files, progress=report)
     finally:
         database.close()
     rows = [[str(path), f"{count:,}"] for path, count in loaded.items()]
     click.echo(render(["file", "resources"], rows, right={1}, cell_width=100))
-
-
-class _Progress:
-    """Says how far a file is, at most every few seconds."""
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def __call__(self, path: Path, count: int) -> None:
-        if time.monotonic() - self._said >= PROGRESS_S:
-            self._said = time.monotonic()
-            click.echo(f"{path.name}: {count:,} resources", err=True)

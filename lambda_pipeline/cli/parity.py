@@ -1,4 +1,4 @@
-"""`parity`: what is served against its recompute, and the same after a `refresh`."""
+"""`parity`: compare served rows with a recompute, on request and after a `refresh`. See `operations/parity.py`."""
 
 import logging
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from lambda_pipeline.cli.deployed import opened
-from lambda_pipeline.console import render
+from lambda_pipeline.console import render_values
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, ParityMismatchError
 from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, SERVED_MODES, Parity, ServedMode, check_parity
@@ -24,9 +24,9 @@ BOTH: Literal["both"] = "both"
     type=click.Choice((*SERVED_MODES, BOTH)),
     default=BOTH,
     show_default=True,
-    help="live: batch and speed merged; batch: the generation alone; both: one after the other.",
+    help="live: batch and speed merged; batch: the generation alone; both: first one, then the other.",
 )
-@click.option("--all", "everything", is_flag=True, help="Compare every resource rather than a sample.")
+@click.option("--all", "everything", is_flag=True, help="Compare every resource instead of a sample.")
 @click.option(
     "--sample",
     type=click.IntRange(min=1),
@@ -37,13 +37,13 @@ BOTH: Literal["both"] = "both"
     "--seed",
     type=click.IntRange(min=0, max=2**63 - 1),
     metavar="S",
-    help="Chooses the sample: that of an earlier check chooses the same one again.",
+    help="Selects the sample: the seed of an earlier check selects the same sample again.",
 )
 def parity(*, mode: ServedMode | Literal["both"], everything: bool, sample: int | None, seed: int | None) -> None:
     """Compare what is served with a recompute from HAPI's tables, resource by resource.
 
-    Resources that changed after the moment that is served are left out. Those that differ are named, and end the
-    command with exit code 1; a comparison that cannot be made ends it with 4.
+    Resources that changed after the moment of the served answer are left out. Resources that differ are named, and the
+    command exits with 1; when a comparison cannot be made, it exits with 4.
     """
     if everything and sample is not None:
         raise click.UsageError("--all and --sample exclude each other")
@@ -57,31 +57,31 @@ def parity(*, mode: ServedMode | Literal["both"], everything: bool, sample: int 
             except AnswerRefusedError as error:
                 refusal = error
                 break
-    _tell(found)
+    _print_parities(found)
     if count := sum(len(each.mismatches) for each in found):
-        raise ParityMismatchError(f"{count:,} resources are not served as they would be recomputed")
+        raise ParityMismatchError(f"{count:,} resources are served differently from their recompute")
     if refusal:
         raise refusal
 
 
-def _tell(found: Sequence[Parity]) -> None:
+def _print_parities(found: Sequence[Parity]) -> None:
     if found:
-        click.echo(_table(found))
+        click.echo(_parity_table(found))
     for each in found:
         as_of = each.valid_as_of.isoformat(timespec="milliseconds")
         click.echo(f"{each.mode}: valid as of {as_of}, from {' and '.join(each.sources)}, seed {each.seed}", err=True)
         for note in each.notes:
             click.echo(f"note: {note}", err=True)
         for key in each.undecided:
-            click.echo(f"undecided: {key} differs in {each.mode}, and may have changed since without a trace", err=True)
+            click.echo(f"undecided: {key} differs in {each.mode}, and may have changed untracked since", err=True)
         for mismatch in each.mismatches:
             click.echo(f"{each.mode}: {mismatch}")
 
 
 def check_refreshed(deployment: Deployment) -> None:
-    """What `refresh` does at last: the sampled check of both layers, one line each.
+    """Compare a sample of both layers after a `refresh`, and log one line for each.
 
-    A live check that is refused is only told: a refresh has done its part where Redis is down.
+    A refused check of live answers is only a warning: where Redis is down, the refresh itself is complete.
 
     Raises:
         ParityMismatchError: resources differ; the generation stays published.
@@ -104,25 +104,16 @@ def check_refreshed(deployment: Deployment) -> None:
     if differing:
         raise ParityMismatchError(
             "; ".join(map(str, differing)),
-            hint="the generation is published; lambda-pipeline refresh --full builds anew",
+            hint="the generation is published; lambda-pipeline refresh --full builds all views from the source",
         )
 
 
-def _table(found: Sequence[Parity]) -> str:
-    return render(
+def _parity_table(found: Sequence[Parity]) -> str:
+    return render_values(
         ["mode", "view", "checked", "changed since", "undecided", "mismatches"],
         [
-            [
-                each.mode,
-                name,
-                f"{view.checked:,}",
-                f"{view.changed:,}",
-                f"{len(view.undecided):,}",
-                f"{len(view.mismatches):,}",
-            ]
+            (each.mode, name, view.checked, view.changed, len(view.undecided), len(view.mismatches))
             for each in found
             for name, view in sorted(each.views.items())
         ],
-        right={2, 3, 4, 5},
-        cell_width=63,
     )

@@ -1,6 +1,6 @@
 """The program: its commands, its exit codes, and how errors reach the terminal.
 
-Commands are imported when they are called: asking a question must not wait for what the UI needs.
+A command's module is imported only when the command is called, so that a question does not wait for imports of others.
 """
 
 import importlib
@@ -23,15 +23,15 @@ READER_GONE = 141
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo", "Show the whole pipeline in a minute: one question, asked before, during and after a day."),
     "dev": ("servers", "Run everything with Dagster's UI, on embedded servers where no URL is set."),
-    "stop": ("servers", "Stop Dagster and the embedded servers, whoever started them; data stays."),
+    "stop": ("servers", "Stop Dagster and the embedded servers, also those of other terminals; data stays."),
     "clean": ("servers", "Stop everything and remove what is kept under LAMBDA_PIPELINE_HOME: data, logs, results."),
     "check": (
-        "status",
+        "check",
         "Check servers, versions, rights, HAPI's tables and view definitions before use.",
     ),
     "status": ("status", "Show what is published, how fresh answers are, and what is wrong."),
     "refresh": ("refresh", "Build or refresh all views and publish them as one generation."),
-    "poll": ("refresh", "Capture what changed in HAPI since the last poll, once."),
+    "poll": ("poll", "Capture what changed in HAPI since the last poll, once."),
     "parity": ("parity", "Compare what is served with a recompute from HAPI's tables, resource by resource."),
     "query": ("questions", "Ask for rows of VIEW."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
@@ -41,34 +41,34 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Put FHIR FILES into the embedded source: NDJSON, bundles, single resources; also gzipped.",
     ),
 }
-"""Command -> module in this package, and what it is for."""
+"""Command -> its module in this package, and its help in one line."""
 
 HELP = """How many patients match, right now, and can I trust the number?
 
 Results go to standard output; progress and messages go to standard error.
 
 \b
-Servers are named by environment variables; those not set are started from the embedded binaries:
+Environment variables name the servers; where one is not set, an embedded server is started:
   HAPI_DB_URL   postgresql://user:password@host:5432/hapi   HAPI's database
   REDIS_URL     redis://host:6379/0                         the speed layer
-Everything else is set by LAMBDA_PIPELINE_<NAME>, such as LAMBDA_PIPELINE_HOME.
+Every other setting is LAMBDA_PIPELINE_<NAME>, such as LAMBDA_PIPELINE_HOME.
 
 \b
 Exit codes:
   0  done
-  1  unhealthy, what is served is not what a recompute gives, or the command failed
+  1  unhealthy, served rows differ from their recompute, or the command failed
   2  a setting is wrong, or a server cannot be reached
-  3  bad input: an unknown view, column or option, SQL that is no single SELECT, a file that cannot be read
-  4  the answer is refused: it cannot be shown to be right
+  3  bad input: an unknown view, column or option, SQL that is not a single SELECT, a file that cannot be read
+  4  the answer is refused: it cannot be shown to be correct
   5  a refresh failed; the last generation is still published
-130 and 141 are as usual: interrupted, and nobody reads the output any more.
+130 and 141 have their usual meaning: interrupted, and the reader of the output is gone.
 """
 
 logger = logging.getLogger("lambda_pipeline")
 
 
 class Program(click.Group):
-    """The root command; knows its commands by name and imports none of them to list them."""
+    """The root command; it lists its commands by name, without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names, in the order of `COMMANDS`."""
@@ -91,7 +91,7 @@ class Program(click.Group):
 
 @click.group(cls=Program, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on standard error.")
-@click.option("-v", "--verbose", is_flag=True, help="More messages, and a traceback for errors nobody foresaw.")
+@click.option("-v", "--verbose", is_flag=True, help="More messages, and a traceback of unexpected errors.")
 @click.version_option(version("lambda-pipeline"), prog_name=NAME)
 def program(*, quiet: bool, verbose: bool) -> None:
     """See `HELP`."""
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the program and return its exit code; every error becomes one line on standard error."""
+    """Run the program and return its exit code; every error is one line on standard error."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -119,7 +119,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is left in the buffer has no reader either, and the interpreter would try it again on its way out.
+        # The rest of the buffer has no reader either, and the interpreter would write it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = READER_GONE
     finally:
@@ -129,7 +129,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        # Not program.main(): that would take a reader that went away for a failure.
+        # Not program.main(): it would report a closed output as a failure.
         with program.make_context(NAME, list(sys.argv[1:] if arguments is None else arguments)) as context:
             program.invoke(context)
     except click.exceptions.Exit as ended:
@@ -145,11 +145,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 (the last line of defence: a traceback may quote patients' data)
+    except Exception as error:  # noqa: BLE001 (the last resort: a traceback may quote patients' data)
         if logger.isEnabledFor(logging.DEBUG):
             traceback.print_exc()
         click.echo(
-            f"{NAME}: unforeseen {type(error).__name__}: this is a defect (lambda-pipeline --verbose shows where)",
+            f"{NAME}: unexpected {type(error).__name__}; this is a bug (run again with --verbose for the traceback)",
             err=True,
         )
         return 1

@@ -1,4 +1,4 @@
-"""`query` and `sql`: questions, and answers with what may be said about them."""
+"""`query` and `sql`: ask a question, print the answer and what is known about it."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import click
 
 from lambda_pipeline.cli.deployed import opened
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving import Answer, Filter, Mode, Operator, Serving, parse_filter
+from lambda_pipeline.serving import Answer, Mode, Operator, ReadOptions, parse_filter
 from lambda_pipeline.serving.export import StreamFormat, stream
 
 SHOWN_QUARANTINED = 10
@@ -82,14 +82,11 @@ def query(
     lambda-pipeline query observation_labs --where loinc_code eq 4548-4 --where value_quantity gt 6.5 --format csv
     """  # noqa: D301 (click wants the character \b)
     with opened() as deployment:
-        serving = deployment.serving
-        answer = serving.query(
+        answer = deployment.serving.query(
             view,
-            where=_filters(serving, view, where),
+            where=[parse_filter(column, operator, value) for column, operator, value in where],
             columns=[name.strip() for name in columns.split(",")] if columns else (),
-            limit=0 if count else limit,
-            mode=mode,
-            **_freshness(max_age),
+            options=ReadOptions(mode=mode, limit=0 if count else limit, freshness_target_s=max_age),
         )
     _print(answer, count=count, format_=format_)
 
@@ -97,7 +94,7 @@ def query(
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of :NAME in the statement.")
-@click.option("--compare", is_flag=True, help="Say as well what batch alone would have answered.")
+@click.option("--compare", is_flag=True, help="Also show what the batch layer alone would answer.")
 @answer_options
 def sql(
     file: str,
@@ -118,26 +115,14 @@ def sql(
     lambda-pipeline sql sql/queries/male_diabetics.sql --compare
     echo "SELECT gender, count(*) FROM patient_simple GROUP BY 1" | lambda-pipeline sql -
     """  # noqa: D301 (click wants the character \b)
-    statement, values = _statement(file), _values(parameters)
+    statement, values = _read_statement(file), _parse_values(parameters)
     with opened() as deployment:
-        answer = deployment.serving.select(
-            statement, values, limit=0 if count else limit, mode=mode, compare=compare, **_freshness(max_age)
-        )
+        options = ReadOptions(mode=mode, limit=0 if count else limit, freshness_target_s=max_age, compare=compare)
+        answer = deployment.serving.select(statement, values, options=options)
     _print(answer, count=count, format_=format_)
 
 
-def _filters(serving: Serving, view: str, where: Sequence[tuple[str, str, str]]) -> list[Filter]:
-    known = serving.known_views() if where else {}
-    if view not in known:
-        return []
-    return [parse_filter(column, operator, value, known[view].columns) for column, operator, value in where]
-
-
-def _freshness(max_age: float | None) -> dict[str, Any]:
-    return {} if max_age is None else {"freshness_target_s": max_age}
-
-
-def _statement(file: str) -> str:
+def _read_statement(file: str) -> str:
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return content.decode("utf-8-sig")
@@ -147,7 +132,7 @@ def _statement(file: str) -> str:
         raise BadRequestError(f"{file} is not UTF-8") from None
 
 
-def _values(parameters: Sequence[str]) -> dict[str, str]:
+def _parse_values(parameters: Sequence[str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for each in parameters:
         name, equals, value = each.partition("=")
@@ -160,7 +145,7 @@ def _values(parameters: Sequence[str]) -> dict[str, str]:
 
 
 def _print(answer: Answer, *, count: bool, format_: StreamFormat) -> None:
-    for line in about(answer):
+    for line in describe_answer(answer):
         click.echo(line, err=True)
     if count:
         click.echo(str(answer.row_count))
@@ -168,8 +153,8 @@ def _print(answer: Answer, *, count: bool, format_: StreamFormat) -> None:
         stream(answer, format_, sys.stdout)
 
 
-def about(answer: Answer) -> list[str]:
-    """What an answer says of itself, in lines for a person."""
+def describe_answer(answer: Answer) -> list[str]:
+    """What is known about an answer, in lines for people."""
     as_of = answer.valid_as_of.isoformat(timespec="milliseconds")
     lines = [f"{answer.row_count:,} rows, valid as of {as_of}, from {' and '.join(answer.sources) or 'no view'}"]
     if (counts := answer.counts) is not None:
@@ -179,7 +164,7 @@ def about(answer: Answer) -> list[str]:
         )
     lines += [f"note: {note}" for note in answer.notes]
     if answer.quarantined:
-        lines.append(f"warning: {len(answer.quarantined):,} resources are missing, since they cannot be read:")
+        lines.append(f"warning: {len(answer.quarantined):,} resources are missing because they cannot be read:")
         lines += [f"  {one.resource} in {one.view}: {one.reason}" for one in answer.quarantined[:SHOWN_QUARANTINED]]
         if len(answer.quarantined) > SHOWN_QUARANTINED:
             lines.append(f"  and {len(answer.quarantined) - SHOWN_QUARANTINED:,} more (lambda-pipeline status --json)")

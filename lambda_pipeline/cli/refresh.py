@@ -1,85 +1,40 @@
-"""`refresh` and `poll`: what Dagster's schedule and sensor do, once."""
+"""`refresh`: what Dagster's nightly schedule does, once. The work is in `batch/refresh.py`."""
 
 import click
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.cli.deployed import opened
 from lambda_pipeline.cli.parity import check_refreshed
-from lambda_pipeline.console import render
-from lambda_pipeline.speed.poll import Poll
+from lambda_pipeline.console import render_values
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="Build everything anew, whatever the last generation holds.")
+@click.option("--full", is_flag=True, help="Build all views from the source, without use of the last generation.")
 def refresh(*, full: bool) -> None:
     """Build or refresh all views and publish them as one generation.
 
-    All views are made from one snapshot of HAPI's database and published by one commit; until then readers have the
-    last generation, and keep it when this fails (exit code 5).
+    All views are made from one snapshot of HAPI's database and published by one commit. Until then readers have the
+    last generation, and they keep it when this fails (exit code 5).
 
     Afterwards a random sample of both layers is compared with a recompute (LAMBDA_PIPELINE_PARITY_SAMPLE; 0 for none).
-    A difference ends the command with exit code 1, and takes nothing back.
+    A difference ends the command with exit code 1; the generation stays published.
     """
     with opened() as deployment:
-        generation = deployment.refresh(full=full)
-        click.echo(_told(generation))
+        click.echo(format_generation(deployment.refresh(full=full)))
         check_refreshed(deployment)
 
 
-@click.command()
-@click.option("--rebuild", is_flag=True, help="Make the overlay anew from the published generation and HAPI's tables.")
-@click.pass_context
-def poll(ctx: click.Context, *, rebuild: bool) -> None:
-    """Capture what changed in HAPI since the last poll, once.
-
-    Exits with 1 when there is nothing to build upon yet, or when the overlay is full: run a refresh then.
-    """
-    with opened() as deployment:
-        done = deployment.poller.poll(rebuild=rebuild)
-    if done.waiting:
-        click.echo(f"nothing captured: {done.waiting}", err=True)
-        ctx.exit(1)
-    click.echo(_captured(done))
-    if done.over_budget:
-        click.echo("the overlay is full: run lambda-pipeline refresh", err=True)
-        ctx.exit(1)
-
-
-def _told(generation: Generation) -> str:
-    views = [generation.views[name] for name in sorted(generation.views)]
-    table = render(
+def format_generation(generation: Generation) -> str:
+    """The generation as text: one line, then the table of its views."""
+    table = render_values(
         ["view", "rows", "resources", "quarantined", "made", "rows written", "seconds"],
         [
-            [
-                each.view.name,
-                f"{each.row_count:,}",
-                f"{each.resources:,}",
-                f"{each.quarantined:,}",
-                each.made,
-                f"{each.rows_written:,}",
-                f"{each.seconds:.2f}",
-            ]
-            for each in views
+            (name, view.row_count, view.resources, view.quarantined, view.build_kind, view.rows_written, view.seconds)
+            for name, view in sorted(generation.views.items())
         ],
-        right={1, 2, 3, 5, 6},
-        cell_width=63,
     )
     as_of = generation.valid_as_of.isoformat(timespec="milliseconds")
-    changes = "" if generation.kind == "full" else f", {generation.changes:,} changed resources"
-    changes += f", {generation.repaired:,} of them known from the keys alone" if generation.repaired else ""
-    return f"generation {generation.number} ({generation.kind}{changes}), valid as of {as_of}\n{table}"
-
-
-def _captured(done: Poll) -> str:
-    assert done.mark is not None
-    by_type = ", ".join(f"{count:,} {kind}" for kind, count in done.captured.items())
-    what = f"captured {done.count:,} changes" + (f" ({by_type})" if by_type else "")
-    more = [
-        f"{done.deleted:,} of them deletes" if done.deleted else "",
-        f"{done.unreadable:,} of them cannot be read" if done.unreadable else "",
-        f"{done.late:,} of them stamped too early for a poll by HAPI's clock" if done.late else "",
-        f"{done.pruned:,} entries pruned" if done.pruned else "",
-        f"{done.entries:,} entries in the overlay",
-        f"valid as of {done.mark.taken_at.isoformat(timespec='milliseconds')}",
-    ]
-    return "; ".join([what, *filter(None, more)])
+    changes = "" if generation.build_kind == "full" else f", {generation.changes:,} changed resources"
+    if generation.repaired:
+        changes += f", {generation.repaired:,} of them found only by comparing all keys"
+    return f"generation {generation.number} ({generation.build_kind}{changes}), valid as of {as_of}\n{table}"

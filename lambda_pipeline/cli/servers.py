@@ -1,8 +1,9 @@
-"""`dev`, `stop` and `clean`: the development servers."""
+"""`dev`, `stop` and `clean`: the servers of a developer's machine. The work is in `development/`."""
 
 import click
 
-from lambda_pipeline.development import embedded, launcher
+from lambda_pipeline.development import dev as development
+from lambda_pipeline.development import embedded
 from lambda_pipeline.settings import load_settings
 
 
@@ -23,22 +24,22 @@ def dev(ctx: click.Context, *, port: int, detach: bool, changing: bool, patients
 
     Stays until Ctrl-C. The embedded servers go on running, and the next dev finds its data again.
     """
-    ctx.exit(launcher.dev(port=port, detach=detach, changing=changing, patients=patients))
+    ctx.exit(development.run(port=port, detach=detach, changing=changing, patients=patients))
 
 
 @click.command()
 def stop() -> None:
-    """Stop Dagster and the embedded servers, whoever started them; data stays."""
-    launcher.stop()
+    """Stop Dagster and the embedded servers, also those of other terminals; data stays."""
+    development.stop()
 
 
 @click.command()
 def clean() -> None:
     """Stop everything and remove what is kept under LAMBDA_PIPELINE_HOME: data, logs, results.
 
-    Servers that are named by a URL are not touched.
+    Servers that are configured by URL are not touched.
     """
     settings = load_settings()
-    launcher.stop(settings=settings)
+    development.stop(settings=settings)
     embedded.clean(settings.home)
     click.echo(f"removed {settings.home}", err=True)

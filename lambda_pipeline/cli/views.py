@@ -82,7 +82,7 @@ def show_sql(file: Path) -> None:
 def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: StreamFormat) -> None:
     """Print the rows of the ViewDefinition in FILE over the resources of an NDJSON file.
 
-    Runs in the embedded PostgreSQL, whatever HAPI_DB_URL says, and leaves nothing there. Resources that cannot be read
+    Runs in the embedded PostgreSQL, even if HAPI_DB_URL is set, and leaves nothing there. Resources that cannot be read
     are named on standard error, the others have their rows all the same; the exit code is then 1.
     """
     view = _compiled(file)
@@ -102,7 +102,7 @@ def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: Stream
 
 @views.command("list")
 def list_views() -> None:
-    """List all views: what the published generation holds of them, and whether their files say the same."""
+    """List all views: what the published generation holds of them, and whether their files still agree."""
     with opened() as deployment, deployment.database.connect() as connection:
         statuses = view_statuses(connection, deployment.views)
     click.echo(views_table(statuses))

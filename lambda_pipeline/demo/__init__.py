@@ -1,4 +1,4 @@
-"""A source shaped like HAPI's own tables, with synthetic patients that keep changing.
+"""A source with HAPI's tables and synthetic patients that keep changing, and the story that `demo` shows with it.
 
-Nothing outside this package depends on it but the commands that start the demo and the tests that need a source.
+Only the commands that start the demo, and tests that need a source, import this package.
 """

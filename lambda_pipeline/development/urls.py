@@ -1,4 +1,4 @@
-"""Server URLs where some are not configured: an embedded server takes the place of each one that is missing."""
+"""URLs of both servers, with an embedded server in place of each URL that is not configured."""
 
 from lambda_pipeline.deployment import ServerUrls, configured_urls
 from lambda_pipeline.development import embedded
@@ -6,7 +6,7 @@ from lambda_pipeline.settings import Settings
 
 
 def server_urls(settings: Settings) -> ServerUrls:
-    """URLs of both servers; the embedded server is started, or attached to, for each URL that is not configured.
+    """URLs of both servers; an embedded server is started, or attached to, for each URL that is not configured.
 
     Raises:
         ConfigurationError: a URL is set that cannot be used, or a server is missing and the binaries are not installed.

@@ -1,19 +1,20 @@
-"""Parity: what is served for some resources, or for all, against their recompute from HAPI's tables.
+"""Parity: the served rows of some resources, or of all, against their recompute from HAPI's tables.
 
-Both layers come from one compiler, so this should never find anything. It is run after every refresh all the same,
-because "should" is not what an answer may rest on.
+Both layers come from one compiler, so this should never find anything. It runs after every refresh all the same,
+because an answer must not rest on "should". How rows are compared belongs in `comparison`.
 
-Served is what holds at the frontier, and recomputed can only be what holds now. So a resource is one of three:
+Served rows hold at the frontier; a recompute can only give the present. So a resource is one of three:
 
-- changed since, and a row tells (`changes_since`): left out, and counted. Where polls go by HAPI's stamps between two
-  sweeps, what they served since the last sweep holds on a condition, and is left out as well;
-- changed since, and nothing tells: an expunged resource, a removed tag. Such a resource differs. It is no mismatch
-  where the keys and fingerprints that the layers took down say that it was in another state then, and it counts as
-  undecided. In live mode it is looked at once more when the frontier has passed the first look, which decides it;
+- changed since, and a row shows it (`changes_since`): left out, and counted. Where polls are ranged between two sweeps,
+  what they served since the last sweep holds on a condition, and is left out as well;
+- changed since, without a trace: an expunged resource, a removed tag. Such a resource differs. It is not a mismatch if
+  the recorded keys and fingerprints show that it was in another state then; it counts as undecided. In live mode it is
+  compared again when the frontier has passed the first comparison, which decides it;
 - not changed since: if it differs, it is a mismatch.
 
-What the layers took down is not believed blindly. A generation that knows more keys than there were living resources
-has kept some that were gone, and then a resource that is served and is not there is a mismatch.
+The records of the layers are not believed blindly. A generation that recorded more keys than there were resources has
+kept some that were gone; then a resource that is served and does not exist is a mismatch. The argument:
+docs/guarantees.md, "Parity".
 """
 
 import random
@@ -32,12 +33,12 @@ from lambda_pipeline.serving.read import OpenRead, open_batch, open_live
 from lambda_pipeline.serving.service import Serving, query_failed
 
 ServedMode = Literal["live", "batch"]
-"""The modes whose rows are kept somewhere; `source` is the recompute itself."""
+"""The modes whose rows are stored; `source` is the recompute itself."""
 
 SERVED_MODES: tuple[ServedMode, ...] = ("batch", "live")
 
 DEFAULT_SAMPLE = 200
-"""Something wrong with two resources in a hundred is found in 98 of a hundred checks."""
+"""If two resources in a hundred are wrong, 98 of a hundred checks find one of them."""
 
 _NAMED = 20
 _LOOK_AGAIN_S = 0.5
@@ -69,8 +70,8 @@ class ViewParity:
 
     Attributes:
         checked: resources compared.
-        changed: resources left out since they changed after the frontier, or after the last sweep.
-        undecided: keys of resources that differ, and may have changed after the frontier without leaving a trace.
+        changed: resources left out because they changed after the frontier, or after the last sweep.
+        undecided: keys of resources that differ, and may have changed after the frontier without a trace.
         mismatches: those that differ and had not changed.
     """
 
@@ -113,7 +114,7 @@ class Parity:
 
     @property
     def changed(self) -> int:
-        """Resources left out since they changed after the frontier, over all views."""
+        """Resources left out because they changed after the frontier, over all views."""
         return sum(view.changed for view in self.views.values())
 
     @property
@@ -171,49 +172,49 @@ def check_parity(
     generation = serving.generation()
     names = sorted(views if views is not None else generation.views if generation else ())
     try:
-        with _opened(serving, mode, names) as layers:
-            look = ParityRead.over(layers, serving.overlay, serving.settings)
-            found = {name: look.compare_some(layer, sample, seed) for name, layer in layers.layers.items()}
-            about = (layers.frontier.taken_at, look.generation.number, layers.sources, layers.notes)
+        with _open(serving, mode, names) as read:
+            first = ParityRead.over(read, serving.overlay, serving.settings)
+            found = {name: first.compare_some(each, sample, seed) for name, each in read.inputs.items()}
+            facts = (read.frontier.taken_at, first.generation.number, read.sources, read.notes)
         if mode == "live" and any(each.differing for each in found.values()):
-            found = _look_again(serving, look, found, time.monotonic() + patience_s)
+            found = _compare_again(serving, first, found, time.monotonic() + patience_s)
     except psycopg.Error as error:
         raise query_failed(error) from error
-    result = {name: _told(name, each) for name, each in found.items()}
-    return Parity(mode, sample, seed, *about, views=result, seconds=time.monotonic() - began)
+    result = {name: _judge(name, each) for name, each in found.items()}
+    return Parity(mode, sample, seed, *facts, views=result, seconds=time.monotonic() - began)
 
 
-def _opened(serving: Serving, mode: ServedMode, names: Sequence[str]) -> AbstractContextManager[OpenRead]:
+def _open(serving: Serving, mode: ServedMode, names: Sequence[str]) -> AbstractContextManager[OpenRead]:
     if mode == "batch":
         return open_batch(serving.database, names, hapi_schema=serving.settings.hapi_schema)
     overlay = serving.overlay if serving.settings.speed_layer else None
     return open_live(serving.database, overlay, serving.settings, names, freshness_target_s=None, hold_source=True)
 
 
-def _look_again(
+def _compare_again(
     serving: Serving, first: ParityRead, found: Mapping[str, Comparison], deadline: float
 ) -> dict[str, Comparison]:
-    """Compare once more what differed: a poll may have come in between, and a later frontier decides the untraced."""
+    """Compare once more what differed: a poll may have come in between, and a later frontier decides the undecided."""
     names = [name for name, each in found.items() if each.differing]
-    waiting = any(one.untracked for each in found.values() for one in each.differing.values())
+    undecided = any(one.untracked for each in found.values() for one in each.differing.values())
     while True:
-        with _opened(serving, "live", names) as layers:
-            look = ParityRead.over(layers, serving.overlay, serving.settings)
-            passed = first.mark.covered_by(look.since)
-            if passed or not waiting or time.monotonic() >= deadline:
+        with _open(serving, "live", names) as read:
+            second = ParityRead.over(read, serving.overlay, serving.settings)
+            passed = first.mark.covered_by(second.since)
+            if passed or not undecided or time.monotonic() >= deadline:
                 again = {
-                    name: look.compare(layer, sorted(found[name].differing)) for name, layer in layers.layers.items()
+                    name: second.compare(each, sorted(found[name].differing)) for name, each in read.inputs.items()
                 }
                 break
         time.sleep(_LOOK_AGAIN_S)
     return {
         **found,
-        **{name: _decided(found[name], each, passed=passed) for name, each in again.items()},
+        **{name: _decide(found[name], each, passed=passed) for name, each in again.items()},
     }
 
 
-def _decided(before: Comparison, again: Comparison, *, passed: bool) -> Comparison:
-    """What still differs; a state that the frontier has passed and that is the same now is no new one."""
+def _decide(before: Comparison, again: Comparison, *, passed: bool) -> Comparison:
+    """What still differs. A state that the frontier has passed and that is the same as before is not a new one."""
     differing = {
         key: replace(one, untracked=one.untracked and not (passed and one.same_as(before.differing[key])))
         for key, one in again.differing.items()
@@ -221,7 +222,7 @@ def _decided(before: Comparison, again: Comparison, *, passed: bool) -> Comparis
     return Comparison(before.checked - again.changed, before.changed + again.changed, differing)
 
 
-def _told(name: str, found: Comparison) -> ViewParity:
+def _judge(name: str, found: Comparison) -> ViewParity:
     ordered = [(key, found.differing[key]) for key in sorted(found.differing)]
     return ViewParity(
         checked=found.checked,

@@ -1,8 +1,12 @@
-"""The state of a running deployment, as an operator wants to know it: what is published, how fresh, what is wrong."""
+"""The state of a running deployment, for its operator: what is published, how fresh answers are, what is wrong.
+
+Whether servers are fit for the pipeline does not belong here (`preflight.py`), nor whether served rows are correct
+(`parity.py`). Coverage, gaps and the frontier are explained in docs/guarantees.md.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,28 +16,26 @@ from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, RedisUnavailableError
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.read import open_batch, open_live
-from lambda_pipeline.speed.entry import rows_key
-from lambda_pipeline.speed.overlay import OverlayStatus
-from lambda_pipeline.speed.state import OverlayState
+from lambda_pipeline.speed.coverage import GapReason, find_gap
 
 OLDEST_FRONTIER_S = 60.0
-"""Where no freshness target is set, a frontier older than this, or than so many polls, means that nobody polls.
+"""Without a freshness target, the age of the frontier above which the sensor has stopped; at slow polls, 60 intervals.
 
-So does a generation that no poll has looked at for as long.
+The same age holds for a generation that no poll has compared with the overlay yet.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class OverlayHealth:
-    """The speed layer's store.
+    """The state of the overlay.
 
     Attributes:
-        entries: by resource type.
-        size_bytes: estimated memory of all of it.
-        gap: what it lost or lacks, so that live answers cannot use it; empty when nothing.
-        waiting: what the next poll has to do before live answers use it; empty when nothing. The usual state for a
-            moment after a refresh.
-        polled_at: when the last poll looked, by the database's clock; None when there is no overlay.
+        entries: number of entries by resource type.
+        size_bytes: estimated memory of the whole overlay.
+        gap: which coverage is missing, so that live answers cannot use the overlay; empty when none is.
+        waiting: what the next poll must do before live answers use the overlay; empty when nothing. Usual for a moment
+            after a refresh.
+        polled_at: snapshot time of the last poll, by the database's clock; None when there is no overlay.
     """
 
     entries: Mapping[str, int] = field(default_factory=dict)
@@ -50,18 +52,18 @@ class OverlayHealth:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStatus:
-    """One look at a deployment.
+    """The state of a deployment at one moment.
 
     Attributes:
-        looked_at: the database's clock.
-        generation: what is published; None before the first refresh.
+        looked_at: that moment, by the database's clock.
+        generation: the published one; None before the first refresh.
         views: all views, by name.
         overlay: None when the speed layer is off.
-        frontier: every change committed by then is in a live answer given now.
-        sources: what a live answer is made from now.
+        frontier: a live answer given now contains every change committed by then; None when there is no such answer.
+        sources: what a live answer given now is made from.
         quarantined: resources that are missing from a view's live answer because they cannot be read.
         problems: what is wrong; empty means healthy.
-        notes: what is worth knowing though nothing is wrong.
+        notes: what an operator should know although nothing is wrong.
     """
 
     looked_at: datetime
@@ -85,7 +87,7 @@ class PipelineStatus:
         return None if self.frontier is None else max(0.0, (self.looked_at - self.frontier).total_seconds())
 
     def as_json(self) -> dict[str, Any]:
-        """For programs: times are ISO 8601 in UTC, ages seconds, sizes bytes."""
+        """The status as JSON: times in ISO 8601 and UTC, ages in seconds, sizes in bytes."""
         generation = self.generation
         lag = self.lag_s
         return {
@@ -97,14 +99,14 @@ class PipelineStatus:
             if generation is None
             else {
                 "number": generation.number,
-                "kind": generation.kind,
+                "kind": generation.build_kind,
                 "valid_as_of": _iso(generation.valid_as_of),
                 "published_at": _iso(generation.published_at),
                 "changes": generation.changes,
                 "repaired": generation.repaired,
-                "repairs": {kind: asdict(found) for kind, found in generation.repairs.items()},
+                "repairs": {name: asdict(found) for name, found in generation.repairs.items()},
             },
-            "views": [asdict(view) for view in self.views],
+            "views": [view.as_json() for view in self.views],
             "frontier": _iso(self.frontier),
             "lag_s": None if lag is None else round(lag, 3),
             "sources": list(self.sources),
@@ -122,7 +124,7 @@ class PipelineStatus:
 
 
 def collect_status(deployment: Deployment) -> PipelineStatus:
-    """Look at everything once.
+    """Read the state of the source, the batch views and the overlay once.
 
     Raises:
         HapiUnavailableError: the database cannot be reached.
@@ -134,51 +136,55 @@ def collect_status(deployment: Deployment) -> PipelineStatus:
         row = connection.execute("SELECT clock_timestamp()").fetchone()
         assert row is not None
         looked_at: datetime = row[0]
-    overlay = _overlay(deployment, generation) if deployment.settings.speed_layer else None
-    frontier, sources, quarantined, refused = _live(deployment, generation, overlay)
-    health = PipelineStatus(looked_at, generation, views, overlay, frontier, sources, quarantined, (), ())
-    problems = [*_problems(deployment, health), *([refused] if refused else [])]
-    return PipelineStatus(
-        looked_at, generation, views, overlay, frontier, sources, quarantined, tuple(problems), tuple(_notes(health))
+    overlay = _overlay_health(deployment, generation) if deployment.settings.speed_layer else None
+    frontier, sources, quarantined, refused = _describe_live_answer(deployment, generation, overlay)
+    status = PipelineStatus(
+        looked_at=looked_at,
+        generation=generation,
+        views=views,
+        overlay=overlay,
+        frontier=frontier,
+        sources=sources,
+        quarantined=quarantined,
+        problems=(),
+        notes=(),
+    )
+    problems = [*_find_problems(deployment, status), *([refused] if refused else [])]
+    return replace(status, problems=tuple(problems), notes=tuple(_collect_notes(status)))
+
+
+def _overlay_health(deployment: Deployment, generation: Generation | None) -> OverlayHealth:
+    try:
+        overlay = deployment.overlay.read_status()
+        size = deployment.overlay.size_bytes(overlay.state) if overlay.state else 0
+    except RedisUnavailableError as error:
+        return OverlayHealth(gap=f"Redis cannot be used: {error.message}")
+    state = overlay.state
+    if state is None:
+        return OverlayHealth(gap=overlay.lost)
+    if generation is None:
+        return OverlayHealth(state.entries, size, overlay.lost, "", state.mark.taken_at)
+    definitions = [known.view for known in generation.views.values()]
+    gap = find_gap(state, overlay.lost, generation, definitions=definitions)
+    # The next poll makes the comparison: this is the usual state for a moment after a refresh, and no damage.
+    waits = gap is not None and gap.reason is GapReason.NOT_COMPARED
+    return OverlayHealth(
+        state.entries,
+        size,
+        gap=str(gap) if gap and not waits else "",
+        waiting=str(gap) if waits else "",
+        polled_at=state.mark.taken_at,
     )
 
 
-def _overlay(deployment: Deployment, generation: Generation | None) -> OverlayHealth:
-    try:
-        inspection = deployment.overlay.read_status()
-        size = deployment.overlay.size_bytes(inspection.state) if inspection.state else 0
-    except RedisUnavailableError as error:
-        return OverlayHealth(gap=f"Redis cannot be used: {error.message}")
-    if inspection.state is None:
-        return OverlayHealth(gap=inspection.lost)
-    state = inspection.state
-    gap = _gap(inspection, state, generation)
-    waiting = "" if gap or generation is None else _waiting(state, generation)
-    return OverlayHealth(state.entries, size, gap, waiting, state.mark.taken_at)
+LiveAnswer = tuple[datetime | None, tuple[str, ...], tuple[QuarantinedResource, ...], str]
+"""Frontier, sources and quarantined resources of a live answer, and the refusal where there is no answer."""
 
 
-def _gap(inspection: OverlayStatus, state: OverlayState, generation: Generation | None) -> str:
-    if inspection.lost or generation is None:
-        return inspection.lost
-    if state.mark.cluster != generation.mark.cluster:
-        return "it is of another database"
-    if not state.complete_since.covered_by(generation.mark):
-        return "it begins after the published generation"
-    unknown = [name for name, known in generation.views.items() if rows_key(known.view) not in state.views]
-    return f"it has no rows for the published definition of {', '.join(unknown)}" if unknown else ""
-
-
-def _waiting(state: OverlayState, generation: Generation) -> str:
-    if state.compared_with == generation.number or state.mark.covered_by(generation.mark):
-        return ""
-    return f"no poll has compared the overlay with generation {generation.number} yet"
-
-
-Live = tuple[datetime | None, tuple[str, ...], tuple[QuarantinedResource, ...], str]
-
-
-def _live(deployment: Deployment, generation: Generation | None, overlay: OverlayHealth | None) -> Live:
-    """What a live answer over all views would say of itself; a damaged overlay is not made up for here."""
+def _describe_live_answer(
+    deployment: Deployment, generation: Generation | None, overlay: OverlayHealth | None
+) -> LiveAnswer:
+    """What a live answer over all views would report; the source is not read to fill a gap of the overlay."""
     if generation is None:
         return None, (), (), ""
     names = list(generation.views)
@@ -194,45 +200,47 @@ def _live(deployment: Deployment, generation: Generation | None, overlay: Overla
         return None, (), (), f"live answers are refused: {error.message}"
 
 
-def _problems(deployment: Deployment, health: PipelineStatus) -> list[str]:
+def _find_problems(deployment: Deployment, status: PipelineStatus) -> list[str]:
     settings = deployment.settings
-    if health.generation is None:
+    if status.generation is None:
         return ["no generation is published: run lambda-pipeline refresh"]
-    if health.overlay is None:
+    if status.overlay is None:
         return []
     answers = "read HAPI's tables instead" if settings.read_source_on_gap else "are refused"
-    if health.overlay.gap:
-        return [f"the overlay has a gap: {health.overlay.gap}; until the next poll live answers {answers}"]
+    if status.overlay.gap:
+        return [f"the overlay has a gap: {status.overlay.gap}; until the next poll live answers {answers}"]
     found = []
     oldest = settings.freshness_target_s or max(OLDEST_FRONTIER_S, OLDEST_FRONTIER_S * settings.poll_interval_s)
-    published_s = (health.looked_at - health.generation.published_at).total_seconds()
-    if health.overlay.waiting and published_s > oldest:
+    published_s = (status.looked_at - status.generation.published_at).total_seconds()
+    if status.overlay.waiting and published_s > oldest:
         since = f"{published_s:,.0f} s after it was published"
-        found.append(f"{health.overlay.waiting}, {since}; live answers {answers}: does the sensor run?")
-    if health.lag_s is not None and health.lag_s > oldest:
-        found.append(f"the frontier is {health.lag_s:,.0f} s old: does the sensor run?")
-    if health.overlay.entry_count >= settings.overlay_max_entries:
-        found.append(f"the overlay is full: {health.overlay.entry_count:,} entries; run lambda-pipeline refresh")
-    if health.overlay.size_bytes >= settings.overlay_max_bytes:
-        found.append(f"the overlay is full: {health.overlay.size_bytes:,} bytes; run lambda-pipeline refresh")
+        found.append(
+            f"{status.overlay.waiting}, {since}; live answers {answers}: is the sensor capture_changes running?"
+        )
+    if status.lag_s is not None and status.lag_s > oldest:
+        found.append(f"answers are {status.lag_s:,.0f} s old: is the sensor capture_changes running?")
+    if status.overlay.entry_count >= settings.overlay_max_entries:
+        found.append(f"the overlay is full: {status.overlay.entry_count:,} entries; run lambda-pipeline refresh")
+    if status.overlay.size_bytes >= settings.overlay_max_bytes:
+        found.append(f"the overlay is full: {status.overlay.size_bytes:,} bytes; run lambda-pipeline refresh")
     return found
 
 
-def _notes(health: PipelineStatus) -> list[str]:
+def _collect_notes(status: PipelineStatus) -> list[str]:
     waiting = {ViewState.NEW: "is new", ViewState.CHANGED: "has a changed definition"}
     notes = [
         f"view {view.name} {waiting[view.state]}: the next refresh builds it"
-        for view in health.views
-        if view.state in waiting and health.generation is not None
+        for view in status.views
+        if view.state in waiting and status.generation is not None
     ]
-    counts = Counter(one.view for one in health.quarantined)
+    counts = Counter(one.view for one in status.quarantined)
     notes += [
-        f"view {view}: {count} resources cannot be read; answers say so" for view, count in sorted(counts.items())
+        f"view {view}: {count} resources cannot be read; answers name them" for view, count in sorted(counts.items())
     ]
-    if health.overlay is None:
+    if status.overlay is None:
         notes.append("the speed layer is off")
-    elif health.overlay.waiting:
-        notes.append(f"{health.overlay.waiting}: the next poll does, and until then answers do not come from it")
+    elif status.overlay.waiting:
+        notes.append(f"{status.overlay.waiting}: the next poll does, and until then answers do not use the overlay")
     return notes
 
 

@@ -1,6 +1,7 @@
-"""Asset checks: what a person should look at although nothing failed. All of them only warn, but for parity.
+"""Asset checks: what a person should look at although no run failed. All of them only warn, except parity.
 
-What must hold before readers get a generation is decided inside the refresh, not here: a check runs after the fact.
+Conditions that must hold before a generation is published do not belong here: a check runs after the publication, and
+the refresh itself decides about them. The comparison behind parity is in `operations/parity.py`.
 """
 
 from collections.abc import Sequence
@@ -25,10 +26,10 @@ LAG = "lag"
 REDIS_POLICY = "redis_policy"
 
 LEAST_SHARE_OF_ROWS = 0.5
-"""Fewer rows than this share of the last generation's are worth a look."""
+"""A view with less than this share of the rows of the last generation fails `rows_plausible`."""
 
 TICK_CYCLE_S = 5.0
-"""Dagster looks for due sensors this often."""
+"""How often Dagster's daemon looks for sensors that are due."""
 
 _WARN = dg.AssetCheckSeverity.WARN
 
@@ -37,28 +38,30 @@ def batch_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The checks of one batch view."""
     return [
         dg.AssetCheckSpec(
-            ROWS_PLAUSIBLE, asset=key, description="Has rows if there are resources, and not suddenly far fewer."
+            ROWS_PLAUSIBLE, asset=key, description="Has rows if there are resources, and not far fewer than before."
         ),
         dg.AssetCheckSpec(QUARANTINE_EMPTY, asset=key, description="Every resource of its type can be read."),
         dg.AssetCheckSpec(
             RECONCILIATION,
             asset=key,
-            description="The comparison of all keys found nothing that no poll and no transaction number could tell: "
-            "nothing was expunged or lost tags. What it found is repaired.",
+            description="The comparison of all keys found no untracked change: no resource was expunged or lost tags. "
+            "Where it found some, they are repaired.",
         ),
         dg.AssetCheckSpec(
-            SCHEMA, asset=key, description="The columns are those of the generation before: no saved question breaks."
+            SCHEMA,
+            asset=key,
+            description="The columns are those of the generation before, so that no saved question breaks.",
         ),
     ]
 
 
 def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[dg.AssetCheckResult]:
-    """Their results for what a generation holds.
+    """Results of `batch_check_specs` for one view of a generation.
 
     Args:
-        key: of the asset; its last part names the view.
-        generation: as published.
-        before: the one before it; None for the first.
+        key: of the asset; its last part is the name of the view.
+        generation: the published one.
+        before: the generation before it; None for the first.
     """
     view = generation.views[key.path[-1]]
     old = before.views.get(view.view.name) if before else None
@@ -86,14 +89,14 @@ def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generatio
             asset_key=key,
             passed=not repairs,
             severity=_WARN,
-            metadata=metadata.of_repairs(repairs),
+            metadata=metadata.describe_repairs(repairs),
         ),
         dg.AssetCheckResult(
             check_name=SCHEMA,
             asset_key=key,
             passed=not changes,
             severity=_WARN,
-            metadata={kind: ", ".join(names) for kind, names in changes.items()},
+            metadata={change: ", ".join(names) for change, names in changes.items()},
         ),
     ]
 
@@ -103,37 +106,37 @@ def parity_check_spec(key: dg.AssetKey, after: dg.AssetKey | None = None) -> dg.
 
     Args:
         key: of the view.
-        after: another asset whose new state the check waits for.
+        after: another asset whose refresh the check waits for.
     """
     return dg.AssetCheckSpec(
         PARITY,
         asset=key,
         additional_deps=[after] if after else None,
-        description="Served rows of a random sample of resources are those of their recompute from HAPI's tables.",
+        description="Served rows of a random sample of resources equal their recompute from HAPI's tables.",
     )
 
 
-def check_parity_of(key: dg.AssetKey, parity: Parity) -> dg.AssetCheckResult:
-    """The result of a comparison for one view; an error where anything differs."""
+def parity_result(key: dg.AssetKey, parity: Parity) -> dg.AssetCheckResult:
+    """The result of a comparison for one view; its severity is an error."""
     found = parity.views[key.path[-1]]
     return dg.AssetCheckResult(
         check_name=PARITY,
         asset_key=key,
         passed=not found.mismatches,
         severity=dg.AssetCheckSeverity.ERROR,
-        metadata=metadata.of_parity(parity, found),
+        metadata=metadata.describe_parity(parity, found),
     )
 
 
 def parity_not_checked(key: dg.AssetKey, error: LambdaPipelineError) -> dg.AssetCheckResult:
-    """The result where no comparison could be made: a check that cannot be made has not passed."""
+    """The failed result of a view whose comparison was refused or failed."""
     return dg.AssetCheckResult(
         check_name=PARITY,
         asset_key=key,
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description=str(error),
-        metadata=metadata.of_error(error),
+        metadata=metadata.describe_error(error),
     )
 
 
@@ -141,15 +144,17 @@ def speed_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The checks of the speed layer."""
     return [
         dg.AssetCheckSpec(
-            COVERAGE, asset=key, description="The overlay holds every change since the published generation."
+            COVERAGE, asset=key, description="The overlay contains every change since the published generation."
         ),
         dg.AssetCheckSpec(LAG, asset=key, description="The overlay follows HAPI within seconds."),
-        dg.AssetCheckSpec(REDIS_POLICY, asset=key, description="Redis refuses writes when full; it evicts nothing."),
+        dg.AssetCheckSpec(
+            REDIS_POLICY, asset=key, description="Redis refuses writes when it is full, and evicts nothing."
+        ),
     ]
 
 
 def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> list[dg.AssetCheckResult]:
-    """Their results for what a tick did."""
+    """Results of `speed_check_specs` after a tick."""
     limit = lag_limit_s(deployment.settings)
     policy = eviction_policy(deployment)
     return [
@@ -159,8 +164,8 @@ def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> l
     ]
 
 
-def evaluations(found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckEvaluation]:
-    """Results as they are reported without a run."""
+def to_evaluations(found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckEvaluation]:
+    """The same results in the form that can be reported without a run."""
     return [
         dg.AssetCheckEvaluation(
             asset_key=each.asset_key,
@@ -175,7 +180,7 @@ def evaluations(found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckEvalu
 
 
 def lag_limit_s(settings: Settings) -> float:
-    """How far the overlay may fall behind: three cycles of the sensor, or of a slower poll."""
+    """How many seconds the overlay may be behind: three cycles of the sensor, or three polls if those are slower."""
     return 3 * max(TICK_CYCLE_S, settings.poll_interval_s)
 
 

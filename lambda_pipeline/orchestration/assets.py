@@ -1,12 +1,13 @@
-r"""Assets: HAPI's resources, the batch views, the speed layer beside them, and the merged views that people ask.
+r"""Assets: HAPI's resources, the batch views, the speed layer beside them, and the merged views that people query.
 
     hapi/<Type> -> batch/<view> -> merged/<view>
                \-> speed_layer -/
 
-Batch and merged views have one check that is a step of its own, parity; the others come with the refresh.
+Each file in `sql/view_definitions` is one batch and one merged asset. Merged views are not tables: the serving layer
+makes them for each question. The parity check is a step of its own; the other checks are results of the refresh.
 
-One file in `sql/view_definitions` is one batch and one merged asset. Merged views are no tables: the serving layer
-makes them for each question.
+Keys and materializations belong here. What a check looks at does not (`asset_checks.py`), nor what the UI shows
+(`metadata.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,21 +37,21 @@ SPEED_LAYER = dg.AssetKey("speed_layer")
 REFRESH_POOL = "warehouse_refresh"
 
 NIGHTLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=25))
-"""A nightly refresh, and the time it may take."""
+"""Covers a nightly refresh and its duration."""
 
 
 def hapi_key(resource_type: str) -> dg.AssetKey:
-    """The resources of one type in HAPI's tables."""
+    """Key of the resources of one type in HAPI's tables."""
     return dg.AssetKey(["hapi", resource_type])
 
 
 def batch_key(view: str) -> dg.AssetKey:
-    """A view as of the published generation."""
+    """Key of a view as of the published generation."""
     return dg.AssetKey(["batch", view])
 
 
 def merged_key(view: str) -> dg.AssetKey:
-    """A view as the serving layer answers it."""
+    """Key of a view as the serving layer answers it."""
     return dg.AssetKey(["merged", view])
 
 
@@ -62,7 +63,7 @@ def pipeline_assets(views: Sequence[View], settings: Settings) -> list[dg.AssetS
 
 
 def hapi_resources(resource_type: str) -> dg.AssetSpec:
-    """An external asset: HAPI writes it, nothing here does."""
+    """An external asset: HAPI writes it."""
     return dg.AssetSpec(
         hapi_key(resource_type),
         group_name="source",
@@ -82,32 +83,32 @@ def batch_view(view: View) -> dg.AssetSpec:
         code_version=view.digest,
         freshness_policy=NIGHTLY,
         tags={"layer": "batch"},
-        metadata=metadata.of_batch_view(view),
+        metadata=metadata.describe_batch_view(view),
     )
 
 
 def merged_view(view: View, settings: Settings) -> dg.AssetSpec:
-    """One view of the serving layer: batch rows that nothing supersedes, and the overlay's."""
+    """One view of the serving layer: batch rows that no entry of the overlay replaces, and the rows of the overlay."""
     return dg.AssetSpec(
         merged_key(view.name),
         deps=[batch_key(view.name), *([SPEED_LAYER] if settings.speed_layer else [])],
         group_name="merged",
         kinds={"postgres", "redis"},
-        description=f"{view.description}\n\nBatch and speed merged for each question: ask it with `view_query`, "
-        f"`sql_query`, or the resource `serving`.".strip(),
+        description=f"{view.description}\n\nBatch and speed layer, merged for each question: query it with "
+        f"`view_query`, `sql_query`, or the resource `serving`.".strip(),
         tags={"layer": "serving"},
-        metadata=metadata.of_view(view),
+        metadata=metadata.describe_view(view),
     )
 
 
 class Refresh(dg.Config):
-    """How a generation is made."""
+    """Run config of a refresh."""
 
     full: bool = False
 
 
 def batch_views(views: Sequence[View]) -> dg.AssetsDefinition:
-    """The one step that makes a generation: all views from one snapshot, published by one commit, or nothing."""
+    """The one step that makes a generation: all views from one snapshot, published by one commit."""
     specs = [batch_view(view) for view in views]
 
     @dg.multi_asset(
@@ -122,30 +123,15 @@ def batch_views(views: Sequence[View]) -> dg.AssetsDefinition:
     def refresh_all(
         context: dg.AssetExecutionContext, config: Refresh, deployment: DeploymentResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        layers = deployment.get()
-        before = layers.serving.generation()
-        if not context.selected_asset_keys:
-            current = _published(before)
-            yield from _wanted(context, _check_results(current, generation_before(layers, current.number)))
-            return
-        generation = _refreshed(layers, full=config.full)
-        found = _check_results(generation, before)
-        for key in sorted(context.selected_asset_keys):
-            name = key.path[-1]
-            yield dg.MaterializeResult(
-                asset_key=key,
-                data_version=dg.DataVersion(f"generation {generation.number}"),
-                metadata=metadata.of_refresh(generation.views[name], generation, before),
-                check_results=_wanted(context, [each for each in found if each.asset_key == key]),
-            )
+        yield from _refresh_selected(context, deployment.get(), full=config.full)
 
     return refresh_all
 
 
 def parity_checks(views: Sequence[View], settings: Settings) -> dg.AssetChecksDefinition:
-    """The comparison with a recompute: of batch rows, and of merged ones. A step of its own, after the publication.
+    """The comparison of batch and merged rows with a recompute: a step of its own, after the publication.
 
-    So it takes nothing back, does not make the refresh again, and can be launched by itself for any view.
+    A failure therefore neither withdraws the generation nor repeats the refresh, and the check can be launched alone.
     """
 
     @dg.multi_asset_check(
@@ -157,17 +143,16 @@ def parity_checks(views: Sequence[View], settings: Settings) -> dg.AssetChecksDe
     def compare_samples(
         context: dg.AssetCheckExecutionContext, deployment: DeploymentResource
     ) -> Iterator[dg.AssetCheckResult]:
-        layers = deployment.get()
+        selected = {check.asset_key for check in context.selected_asset_check_keys}
         for mode in SERVED_MODES:
-            keys = {_served_key(mode, view.name) for view in views}
-            wanted = sorted(keys & {key.asset_key for key in context.selected_asset_check_keys})
-            yield from _parity(layers, mode, wanted, settings.parity_sample) if wanted else ()
+            if keys := sorted(selected & {_served_key(mode, view.name) for view in views}):
+                yield from _compare_sample(deployment.get(), mode, keys, settings.parity_sample)
 
     return compare_samples
 
 
 def parity_check_specs(views: Sequence[View]) -> list[dg.AssetCheckSpec]:
-    """One for each batch view, and one for each merged view, which waits for the batch view."""
+    """One check of each batch view, and one of each merged view, which runs after the refresh of the batch view."""
     return [
         *(asset_checks.parity_check_spec(batch_key(view.name)) for view in views),
         *(asset_checks.parity_check_spec(merged_key(view.name), after=batch_key(view.name)) for view in views),
@@ -175,7 +160,7 @@ def parity_check_specs(views: Sequence[View]) -> list[dg.AssetCheckSpec]:
 
 
 def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition:
-    """The overlay. The sensor keeps it; materializing it by hand makes it anew from the source."""
+    """The overlay. The sensor keeps it up to date; materializing it by hand rebuilds it from the source."""
 
     @dg.asset(
         key=SPEED_LAYER,
@@ -188,40 +173,57 @@ def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition
             fail_window=timedelta(seconds=max(300.0, 5 * settings.report_interval_s))
         ),
         description="The changes since the published generation, in Redis, as rows of every view. The sensor "
-        "`capture_changes` keeps it. Materializing it makes it anew from HAPI's tables.",
+        "`capture_changes` keeps it up to date. Materializing it rebuilds it from HAPI's tables.",
     )
     def rebuild(deployment: DeploymentResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        layers = deployment.get()
-        try:
-            poll = layers.poller.poll(rebuild=True)
-        except LambdaPipelineError as error:
-            raise failure(error) from None
-        if poll.waiting:
-            raise dg.Failure(f"the overlay cannot be made anew: {poll.waiting}", allow_retries=False)
-        tick = Tick((poll,), poll.seconds)
-        found = asset_checks.check_speed_layer(SPEED_LAYER, tick, layers)
-        return dg.MaterializeResult(metadata=metadata.of_tick(tick, layers), check_results=found)
+        return _rebuild_overlay(deployment.get())
 
     return rebuild
 
 
 def failure(error: LambdaPipelineError) -> dg.Failure:
-    """What ends a run: the error's own words; retried only where waiting may help."""
-    passing = isinstance(error, ServerUnavailableError | RefreshInProgressError) or isinstance(
+    """Convert an error into a run failure; allow retries only for transient errors."""
+    transient = isinstance(error, ServerUnavailableError | RefreshInProgressError) or isinstance(
         error.__cause__, psycopg.OperationalError
     )
-    return dg.Failure(str(error), metadata=metadata.of_error(error), allow_retries=passing)
+    return dg.Failure(str(error), metadata=metadata.describe_error(error), allow_retries=transient)
 
 
-def generation_before(layers: Deployment, number: int) -> Generation | None:
-    """The newest generation below that number; None where there is none."""
-    with layers.database.connect() as connection:
+def generation_before(deployment: Deployment, number: int) -> Generation | None:
+    """The newest generation with a smaller number; None where there is none."""
+    with deployment.database.connect() as connection:
         return published(connection, below=number)
 
 
-def _refreshed(layers: Deployment, *, full: bool) -> Generation:
+def _refresh_selected(
+    context: dg.AssetExecutionContext, deployment: Deployment, *, full: bool
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Refresh, and report the selected views; where only checks are selected, check the published generation."""
+    before = deployment.serving.generation()
+    if context.selected_asset_keys:
+        generation = _refresh(deployment, full=full)
+    else:
+        generation = _published(before)
+        before = generation_before(deployment, generation.number)
+    selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+    for name, view in sorted(generation.views.items()):
+        key = batch_key(name)
+        results = asset_checks.check_batch_view(key, generation, before)
+        results = [result for result in results if (key, result.check_name) in selected]
+        if key not in context.selected_asset_keys:
+            yield from results
+            continue
+        yield dg.MaterializeResult(
+            asset_key=key,
+            data_version=dg.DataVersion(f"generation {generation.number}"),
+            metadata=metadata.describe_refresh(view, generation, before),
+            check_results=results,
+        )
+
+
+def _refresh(deployment: Deployment, *, full: bool) -> Generation:
     try:
-        return layers.refresh(full=full)
+        return deployment.refresh(full=full)
     except LambdaPipelineError as error:
         raise failure(error) from None
 
@@ -232,40 +234,38 @@ def _published(generation: Generation | None) -> Generation:
     return generation
 
 
-def _check_results(generation: Generation, before: Generation | None) -> list[dg.AssetCheckResult]:
-    return [
-        result
-        for name in generation.views
-        for result in asset_checks.check_batch_view(batch_key(name), generation, before)
-    ]
+def _rebuild_overlay(deployment: Deployment) -> dg.MaterializeResult[Any]:
+    try:
+        poll = deployment.poller.poll(rebuild=True)
+    except LambdaPipelineError as error:
+        raise failure(error) from None
+    if poll.waiting:
+        raise dg.Failure(f"the overlay cannot be rebuilt: {poll.waiting}", allow_retries=False)
+    tick = Tick((poll,), poll.seconds)
+    results = asset_checks.check_speed_layer(SPEED_LAYER, tick, deployment)
+    return dg.MaterializeResult(metadata=metadata.describe_tick(tick, deployment), check_results=results)
 
 
 def _served_key(mode: ServedMode, view: str) -> dg.AssetKey:
     return batch_key(view) if mode == "batch" else merged_key(view)
 
 
-def _parity(
-    layers: Deployment, mode: ServedMode, keys: Sequence[dg.AssetKey], sample: int
+def _compare_sample(
+    deployment: Deployment, mode: ServedMode, keys: Sequence[dg.AssetKey], sample: int
 ) -> Iterator[dg.AssetCheckResult]:
-    """A result for each view; one that the generation does not hold fails alone."""
+    """One result for each view; a view that the generation does not contain fails only its own check."""
     try:
-        generation = layers.serving.generation()
-        held = generation.views if generation else {}
-        names = [key.path[-1] for key in keys if key.path[-1] in held or not held]
-        parity = check_parity(layers.serving, mode, sample=sample, views=names)
+        generation = deployment.serving.generation()
+        published_views = generation.views if generation else {}
+        names = [key.path[-1] for key in keys if key.path[-1] in published_views or not published_views]
+        parity = check_parity(deployment.serving, mode, sample=sample, views=names)
     except LambdaPipelineError as error:
         yield from (asset_checks.parity_not_checked(key, error) for key in keys)
         return
     for key in keys:
         name = key.path[-1]
         if name in parity.views:
-            yield asset_checks.check_parity_of(key, parity)
+            yield asset_checks.parity_result(key, parity)
         else:
             refusal = ViewNotPublishedError(f"view {name} is not in the published generation")
             yield asset_checks.parity_not_checked(key, refusal)
-
-
-def _wanted(context: dg.AssetExecutionContext, found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckResult]:
-    """Those that this run may report: a view's checks can be selected one by one."""
-    wanted = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
-    return [each for each in found if (each.asset_key, each.check_name) in wanted]

@@ -1,4 +1,4 @@
-"""All Dagster definitions of one deployment, assembled. Reads settings and view definitions; asks no server."""
+"""Assemble all Dagster definitions of one deployment from settings and view definitions, without asking a server."""
 
 import dagster as dg
 

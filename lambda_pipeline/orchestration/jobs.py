@@ -40,7 +40,7 @@ def nightly_refresh(views: Sequence[View], settings: Settings) -> Any:
 
 
 def parity_check_job(settings: Settings) -> dg.JobDefinition:
-    """What is served against its recompute, as much of it as is asked for."""
+    """The comparison of served rows with their recompute, over a sample or over everything."""
 
     @dg.op(description="Recomputes resources from HAPI's tables and compares them with what is served.")
     def run_parity_check(context: dg.OpExecutionContext, config: ParityOptions, deployment: DeploymentResource) -> None:
@@ -51,11 +51,11 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
             found = [check_parity(serving, mode, sample=sample, seed=config.seed) for mode in config.modes()]
         except LambdaPipelineError as error:
             raise failure(error) from None
-        told = metadata.of_parities(found)
+        facts = metadata.describe_parities(found)
         if any(parity.mismatches for parity in found):
-            said = "; ".join(map(str, found))
-            raise dg.Failure(said, metadata={"error": ParityMismatchError.code, **told}, allow_retries=False)
-        context.add_output_metadata(told)
+            summary = "; ".join(map(str, found))
+            raise dg.Failure(summary, metadata={"error": ParityMismatchError.code, **facts}, allow_retries=False)
+        context.add_output_metadata(facts)
 
     @dg.config_mapping
     def parity_check_config(config: ParityOptions) -> dg.RunConfig:
@@ -88,17 +88,14 @@ def view_query_job(views: Sequence[View]) -> dg.JobDefinition:
     @dg.op(description="Reads one merged view, filters it, and writes the rows to a file.")
     def run_view_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
         def ask() -> Answer:
-            return serving.query(
+            return serving.serving.query(
                 config.view.value,
                 where=config.filters(),
                 columns=config.column_names(),
-                limit=config.limit,
-                mode=config.mode.value,
-                freshness_target_s=config.freshness_target_s,
-                accept_quarantined=config.accept_quarantined,
+                options=config.read_options(),
             )
 
-        _answer(context, config, ask)
+        _run_question(context, config, ask)
 
     @dg.config_mapping
     def view_query_config(config: model) -> dg.RunConfig:
@@ -125,17 +122,11 @@ def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
     @dg.op(description="Runs one SELECT over merged views and writes the rows to a file.")
     def run_sql_query(context: dg.OpExecutionContext, config: SqlQuery, serving: ServingResource) -> None:
         def ask() -> Answer:
-            return serving.select(
-                config.sql,
-                config.bound(),
-                limit=config.limit,
-                mode=config.mode.value,
-                freshness_target_s=config.freshness_target_s,
-                compare=config.compare,
-                accept_quarantined=config.accept_quarantined,
+            return serving.serving.select(
+                config.sql, config.bound(), options=config.read_options(compare=config.compare)
             )
 
-        _answer(context, config, ask)
+        _run_question(context, config, ask)
 
     @dg.config_mapping
     def sql_query_config(config: SqlQuery) -> dg.RunConfig:
@@ -157,7 +148,7 @@ def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """A refusal as Dagster's own error for bad config: of others it shows that there was one, not what it said."""
+    """Raise a refusal as Dagster's own error for bad config: Dagster hides the message of any other error."""
     try:
         yield
     except BadRequestError as error:
@@ -169,7 +160,7 @@ def _refuse_environment(context: dg.OpExecutionContext) -> None:
         raise dg.Failure(f"run config may not read environment variables: {', '.join(hits)}", allow_retries=False)
 
 
-def _answer(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:
+def _run_question(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:
     """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
     _refuse_environment(context)
     try:
@@ -178,4 +169,4 @@ def _answer(context: dg.OpExecutionContext, options: ResultOptions, ask: Callabl
         file = write(answer, load_settings().results, name=name, format=options.format.value)
     except LambdaPipelineError as error:
         raise failure(error) from None
-    context.add_output_metadata(metadata.of_answer(answer, file, options.preview))
+    context.add_output_metadata(metadata.describe_answer(answer, file, options.preview))

@@ -1,8 +1,10 @@
-"""What an analyst may write into a launchpad, and how it is refused before a run exists.
+"""Launchpad config of the query jobs, validated before a run is created.
 
-Names are enumerations: the launchpad completes them, and unknown ones are refused while they are typed. Free text is
-declared as `Any` on purpose: in every field that it knows to be text Dagster replaces `{env: NAME}` by the variable's
-value, and would so show any secret of the server to whoever may launch a job.
+What a question may ask is checked by the serving layer; here is only what the launchpad needs.
+
+Names are enumerations: the launchpad completes them and refuses unknown ones while they are typed. Free text is
+declared as `Any` on purpose: in every field that Dagster knows to be text it replaces `{env: NAME}` by the value of
+that variable, which would show any secret of the server to everybody who may launch a job.
 """
 
 import hashlib
@@ -17,8 +19,9 @@ from pydantic import AfterValidator, ConfigDict, Field, create_model
 
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode
-from lambda_pipeline.serving import Filter, Operator
+from lambda_pipeline.serving import Filter, Operator, ReadOptions
 from lambda_pipeline.serving.filters import condition
+from lambda_pipeline.serving.service import check_columns, check_parameters
 from lambda_pipeline.serving.sql.guard import guard
 from lambda_pipeline.views import View
 
@@ -43,7 +46,7 @@ FileName = Annotated[Any, AfterValidator(_file_name)]
 
 
 class ModeName(StrEnum):
-    """The serving layer's modes, under the names that the launchpad takes."""
+    """The words of `serving.Mode`: Dagster's launchpad shows enumerations, not Literals."""
 
     live = "live"
     batch = "batch"
@@ -51,10 +54,18 @@ class ModeName(StrEnum):
 
 
 class FormatName(StrEnum):
-    """Formats of result files."""
+    """The words of `serving.export.FileFormat`."""
 
     csv = "csv"
     parquet = "parquet"
+
+
+class ServedName(StrEnum):
+    """The words of `operations.parity.ServedMode`, and both of them."""
+
+    live = "live"
+    batch = "batch"
+    both = "both"
 
 
 class Strict(dg.Config):
@@ -77,7 +88,7 @@ class ResultOptions(Strict):
     )
     preview: int = Field(
         0, ge=0, le=100,
-        description="Show so many rows with the run. They stay in Dagster's database, whatever they say of patients.",
+        description="Show this many rows with the run. They stay in Dagster's database, patient data included.",
     )  # fmt: skip
     freshness_target_s: float | None = Field(
         None, gt=0, description="Live answers: read HAPI's tables too when the overlay is older than this."
@@ -86,30 +97,32 @@ class ResultOptions(Strict):
         default=True, description="Off: fail rather than answer when resources of the views cannot be read."
     )
 
+    def read_options(self, *, compare: bool = False) -> ReadOptions:
+        """How the serving layer answers."""
+        return ReadOptions(
+            mode=self.mode.value,
+            limit=self.limit,
+            freshness_target_s=self.freshness_target_s,
+            compare=compare,
+            accept_quarantined=self.accept_quarantined,
+        )
+
 
 class SqlQuery(ResultOptions):
     """Config of `sql_query`."""
 
     sql: Text = Field(
         description="One SELECT over the views by their names; `:name` stands for a parameter. It is stored with the "
-        "run: put values that tell of a patient into a file, not here."
+        "run: do not put patient data here."
     )
     parameters: dict[str, Any] = Field(
         default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."
     )
-    compare: bool = Field(default=False, description="Tell as well what the batch layer alone would have answered.")
+    compare: bool = Field(default=False, description="Also say what the batch layer alone would answer.")
 
     def bound(self) -> dict[str, Any]:
         """Values of the parameters, numbers exact."""
         return {name: exact(value) for name, value in self.parameters.items()}
-
-
-class ServedName(StrEnum):
-    """What a parity check compares with the recompute."""
-
-    live = "live"
-    batch = "batch"
-    both = "both"
 
 
 class ParityOptions(Strict):
@@ -132,7 +145,7 @@ class ParityOptions(Strict):
 
 
 class ViewQuery(ResultOptions):
-    """Config of `view_query`, but for the names: `view_query_model` adds them."""
+    """Config of `view_query` without its enumerations, which `view_query_model` adds."""
 
     view: Any
     columns: list[Any]
@@ -168,25 +181,19 @@ def view_query_model(views: Sequence[View]) -> type[ViewQuery]:
 
 
 def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
-    """Refuse what the serving layer would refuse, without asking a server.
+    """Refuse what the serving layer would refuse, without a server.
 
     Raises:
         BadRequestError: a column that this view has not, or one asked for twice; an operator or value that does not fit
             the column's type.
     """
     view = views[query.view.value]
-    known = [column.name for column in view.columns]
-    wanted = query.column_names()
-    for name in wanted:
-        if name not in known:
-            raise BadRequestError(f"view {view.name} has no column {name}", hint=f"its columns: {', '.join(known)}")
-    if len(set(wanted)) != len(wanted):
-        raise BadRequestError("a column is asked for twice")
+    check_columns(view, query.column_names())
     condition(query.filters(), view.columns)
 
 
 def check_parity_options(options: ParityOptions) -> None:
-    """Refuse what contradicts itself.
+    """Refuse options that contradict each other.
 
     Raises:
         BadRequestError: both everything and a sample are asked for.
@@ -196,18 +203,13 @@ def check_parity_options(options: ParityOptions) -> None:
 
 
 def check_sql_query(query: SqlQuery, views: Mapping[str, View]) -> None:
-    """Refuse what the serving layer would refuse, without asking a server.
+    """Refuse what the serving layer would refuse, without a server.
 
     Raises:
         BadRequestError: not one SELECT over known views, or parameters that do not fit it.
     """
-    wanted = guard(query.sql, views.keys()).parameters
-    for name in wanted:
-        if name not in query.parameters:
-            raise BadRequestError(f"no value for :{name}")
+    check_parameters(guard(query.sql, views.keys()), query.parameters)
     for name, value in query.parameters.items():
-        if name not in wanted:
-            raise BadRequestError(f"the statement has no parameter :{name[:80]}")
         if not all(isinstance(item, _SCALARS) for item in (value if isinstance(value, list) else [value])):
             raise BadRequestError(f"parameter :{name}: neither text, number, boolean, nor a list of them")
 
@@ -235,7 +237,7 @@ def environment_references(config: object, path: str = "") -> list[str]:
 def _words(name: str, values: Iterable[str]) -> Any:
     """An enumeration whose names are its values: the launchpad takes names.
 
-    Dagster keeps one config type per name for the life of a process, so the name tells the values apart.
+    Dagster keeps one config type per name for the life of a process, so the name depends on the values.
     """
     words = sorted(map(str, values))
     digest = hashlib.sha256("\0".join(words).encode()).hexdigest()

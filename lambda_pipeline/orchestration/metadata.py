@@ -1,4 +1,8 @@
-"""What Dagster shows of views, generations, ticks and answers: no row of a patient unless it is asked for."""
+"""Metadata that Dagster shows of views, generations, ticks, comparisons and answers.
+
+Counts, times and resource keys belong here. Rows do not: only the preview of an answer, which the analyst requests,
+contains values of patients.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,7 +16,7 @@ from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.operations.parity import Parity, ViewParity
 from lambda_pipeline.serving import Answer
-from lambda_pipeline.serving.export import to_json
+from lambda_pipeline.serving.cells import to_json
 from lambda_pipeline.serving.frames import python_values
 from lambda_pipeline.speed.tick import Tick
 from lambda_pipeline.views import View
@@ -20,13 +24,13 @@ from lambda_pipeline.views import View
 Metadata = dict[str, Any]
 
 NAMED_RESOURCES = 20
-"""So many resources are named where there may be any number."""
+"""At most this many resources are named in one value."""
 
 PARITY_COLUMNS = ("mode", "view", "checked", "changed_since", "undecided", "mismatches")
 
 
-def of_view(view: View) -> Metadata:
-    """What is known of a view before anything ran: shown in the catalog."""
+def describe_view(view: View) -> Metadata:
+    """A view before any run, as shown in the catalog."""
     return {
         "dagster/column_schema": column_schema(view),
         "definition": view.file,
@@ -34,17 +38,17 @@ def of_view(view: View) -> Metadata:
     }
 
 
-def of_batch_view(view: View) -> Metadata:
-    """The same for its batch relation, which people may query under this name."""
+def describe_batch_view(view: View) -> Metadata:
+    """The same for its batch table, with the name under which people may query it."""
     return {
-        **of_view(view),
+        **describe_view(view),
         "dagster/table_name": f"{SCHEMA}.{view.name}",
-        "refresh": "Always of all views, from one snapshot; materializing some of them reports only those.",
+        "refresh": "Always refreshes all views from one snapshot; materializing some of them reports only those.",
     }
 
 
-def of_refresh(view: PublishedView, generation: Generation, before: Generation | None) -> Metadata:
-    """What a refresh did for one view."""
+def describe_refresh(view: PublishedView, generation: Generation, before: Generation | None) -> Metadata:
+    """The result of a refresh for one view."""
     old = before.views.get(view.view.name) if before else None
     change = schema_change(old.view, view.view) if old else {}
     return {
@@ -53,19 +57,19 @@ def of_refresh(view: PublishedView, generation: Generation, before: Generation |
         "dagster/table_name": f"{SCHEMA}.{view.view.name}",
         "generation": generation.number,
         "valid_as_of": moment(generation.valid_as_of),
-        "made": view.made,
+        "made": view.build_kind,
         "rows_written": view.rows_written,
         "seconds": round(view.seconds, 3),
         "resources": view.resources,
         "quarantined": view.quarantined,
-        "relation": f"{SCHEMA}.{view.relation}",
-        "repaired": dg.MetadataValue.json(of_repairs(generation.repairs.get(view.view.resource))),
+        "relation": f"{SCHEMA}.{view.table_name}",
+        "repaired": dg.MetadataValue.json(describe_repairs(generation.repairs.get(view.view.resource))),
         **({"schema_change": dg.MetadataValue.json(change)} if change else {}),
     }
 
 
-def of_repairs(repairs: Repairs | None) -> Metadata:
-    """What the comparison of keys found for one resource type: counts, and keys of the first."""
+def describe_repairs(repairs: Repairs | None) -> Metadata:
+    """What the comparison of keys found for one resource type: counts, and the first resource keys."""
     found = repairs or Repairs()
     return {
         "gone": found.gone,
@@ -74,8 +78,8 @@ def of_repairs(repairs: Repairs | None) -> Metadata:
     }
 
 
-def of_parity(parity: Parity, found: ViewParity) -> Metadata:
-    """What a comparison with the recompute found for one view: counts and keys, never a value."""
+def describe_parity(parity: Parity, found: ViewParity) -> Metadata:
+    """What the comparison with a recompute found for one view: counts and resource keys, never a value."""
     differing = [mismatch.resource for mismatch in found.mismatches]
     return {
         "checked": found.checked,
@@ -95,8 +99,8 @@ def of_parity(parity: Parity, found: ViewParity) -> Metadata:
     }
 
 
-def of_parities(parities: Sequence[Parity]) -> Metadata:
-    """What a run compared: a table of counts by layer and view, and the seeds that choose the same resources again."""
+def describe_parities(parities: Sequence[Parity]) -> Metadata:
+    """What a run compared: a table of counts by mode and view, and the seeds that select the same resources again."""
     counts: list[dict[str, str | int]] = [
         {
             "mode": parity.mode,
@@ -124,8 +128,8 @@ def of_parities(parities: Sequence[Parity]) -> Metadata:
     }
 
 
-def of_error(error: LambdaPipelineError) -> Metadata:
-    """What an error says of itself: its code, and for a refusal what was missing and how to get an answer anyway."""
+def describe_error(error: LambdaPipelineError) -> Metadata:
+    """The code and reason of an error; of a refusal also what was missing and how to get an answer."""
     if isinstance(error, AnswerRefusedError):
         return {"error": error.code, "reason": error.message, "missing": error.missing, "ways_out": error.hint}
     return {"error": error.code, "reason": str(error)}
@@ -147,7 +151,7 @@ def column_schema(view: View) -> dg.TableSchema:
 
 
 def schema_change(before: View, after: View) -> dict[str, list[str]]:
-    """Columns added, removed and of another type; empty when there are none."""
+    """Names of added, removed and retyped columns; empty when nothing changed."""
     old = {column.name: column.type for column in before.columns}
     new = {column.name: column.type for column in after.columns}
     changes = {
@@ -155,12 +159,12 @@ def schema_change(before: View, after: View) -> dict[str, list[str]]:
         "removed": [name for name in old if name not in new],
         "retyped": [f"{name}: {old[name]} to {new[name]}" for name in new if name in old and old[name] != new[name]],
     }
-    return {kind: names for kind, names in changes.items() if names}
+    return {change: names for change, names in changes.items() if names}
 
 
-def of_tick(tick: Tick, deployment: Deployment) -> Metadata:
-    """What a tick captured, and how large the overlay is."""
-    state = deployment.overlay.read_status().state
+def describe_tick(tick: Tick, deployment: Deployment) -> Metadata:
+    """What a tick captured, and the size of the overlay."""
+    state = tick.last.state
     return {
         "dagster/row_count": tick.last.entries,
         "changes": dg.MetadataValue.json(dict(tick.captured)),
@@ -178,8 +182,8 @@ def of_tick(tick: Tick, deployment: Deployment) -> Metadata:
     }
 
 
-def of_answer(answer: Answer, file: Path, preview: int) -> Metadata:
-    """What a query job found: counts and where the rows are, and the first rows if they are asked for."""
+def describe_answer(answer: Answer, file: Path, preview: int) -> Metadata:
+    """The result of a query job: counts, the file of the rows, and the first rows if a preview is requested."""
     counts: Mapping[str, Any] = answer.summary()["counts"] or {}
     return {
         "dagster/row_count": answer.row_count,
@@ -199,7 +203,7 @@ def of_answer(answer: Answer, file: Path, preview: int) -> Metadata:
 
 
 def moment(value: datetime) -> dg.TimestampMetadataValue:
-    """A moment, which the UI shows in the reader's zone."""
+    """A timestamp, which the UI shows in the time zone of the reader."""
     return dg.MetadataValue.timestamp(value)
 
 

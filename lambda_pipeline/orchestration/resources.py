@@ -4,7 +4,6 @@ They have no fields. Run config can override any field of a resource, so a URL t
 from the launchpad; these read the process's settings when they are first used, and nothing else.
 """
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from pydantic import PrivateAttr
 from lambda_pipeline.api import open_deployment
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import ConfigurationError
-from lambda_pipeline.serving import Answer, Filter, Mode
+from lambda_pipeline.serving import Serving
 from lambda_pipeline.settings import load_settings
 from lambda_pipeline.views import View, load_views
 
@@ -64,55 +63,12 @@ class DeploymentResource(dg.ConfigurableResource[Any]):
 
 
 class ServingResource(DeploymentResource):
-    """Answers over the merged views, in jobs and assets as in scripts and notebooks: `ServingResource().query(...)`.
+    """Answers over the merged views, for jobs and assets: `resource.serving.query(...)` and `.select(...)`.
 
-    One answer is one moment. Two answers are two: ask one SQL question where they must be the same.
+    Two answers are of two moments: ask one SQL question where they must be of the same.
     """
 
-    def query(
-        self,
-        view: str,
-        *,
-        where: Sequence[Filter] = (),
-        columns: Sequence[str] = (),
-        limit: int | None = None,
-        mode: Mode = "live",
-        freshness_target_s: float | None = None,
-        accept_quarantined: bool = True,
-    ) -> Answer:
-        """Rows of one view; see `serving.Serving.query`. Without a target, that of the settings holds."""
-        return self.get().serving.query(
-            view,
-            where=where,
-            columns=columns,
-            limit=limit,
-            mode=mode,
-            accept_quarantined=accept_quarantined,
-            **_target(freshness_target_s),
-        )
-
-    def select(
-        self,
-        statement: str,
-        parameters: Mapping[str, Any] | None = None,
-        *,
-        limit: int | None = None,
-        mode: Mode = "live",
-        freshness_target_s: float | None = None,
-        compare: bool = False,
-        accept_quarantined: bool = True,
-    ) -> Answer:
-        """Rows of one SELECT over merged views; see `serving.Serving.select`. Without a target, the settings' holds."""
-        return self.get().serving.select(
-            statement,
-            parameters,
-            limit=limit,
-            mode=mode,
-            compare=compare,
-            accept_quarantined=accept_quarantined,
-            **_target(freshness_target_s),
-        )
-
-
-def _target(seconds: float | None) -> dict[str, Any]:
-    return {} if seconds is None else {"freshness_target_s": seconds}
+    @property
+    def serving(self) -> Serving:
+        """The serving layer; see `serving.Serving`."""
+        return self.get().serving

@@ -1,4 +1,4 @@
-"""Schedules: the night, when the batch layer takes in the day."""
+"""The nightly schedule of the refresh, which moves the changes of the day into the batch layer."""
 
 import dagster as dg
 
@@ -7,7 +7,7 @@ from lambda_pipeline.settings import Settings
 
 
 def nightly_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """`nightly`, running from the start; whoever stops it in the UI has stopped it for good."""
+    """`nightly`: running by default; stopped in the UI, it stays stopped."""
     return dg.ScheduleDefinition(
         name="nightly",
         job_name=NIGHTLY_REFRESH,

@@ -2,6 +2,17 @@
 
 from lambda_pipeline.serving.answer import Answer, Counts, Mode, QuarantinedResource
 from lambda_pipeline.serving.filters import Filter, Operator, parse_filter
+from lambda_pipeline.serving.options import ReadOptions
 from lambda_pipeline.serving.service import Serving
 
-__all__ = ["Answer", "Counts", "Filter", "Mode", "Operator", "QuarantinedResource", "Serving", "parse_filter"]
+__all__ = [
+    "Answer",
+    "Counts",
+    "Filter",
+    "Mode",
+    "Operator",
+    "QuarantinedResource",
+    "ReadOptions",
+    "Serving",
+    "parse_filter",
+]

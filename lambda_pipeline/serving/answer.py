@@ -1,4 +1,7 @@
-"""What a question is answered with: the rows, and what may be said about them."""
+"""The answer to a question: its rows, and what is known about them.
+
+What decides whether an answer may be given belongs in `read`.
+"""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,9 +23,9 @@ class Counts:
         total: rows of the answer: `batch_count + added - removed`.
         batch_count: rows that the batch layer alone would give.
         speed_count: entries of the overlay, for the views asked, that the generation does not cover.
-        overlap_count: those among them that shadow rows of the batch layer.
+        overlap_count: how many of them replace rows of the batch layer.
         added: rows of the answer that the batch layer lacks.
-        removed: rows of the batch layer that the answer has not.
+        removed: rows of the batch layer that the answer lacks.
     """
 
     total: int
@@ -43,12 +46,12 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedResource:
-    """A resource that has no rows in a view since it cannot be read.
+    """A resource that has no rows in a view because it cannot be read.
 
     Attributes:
         view: the view it is missing from.
         resource: its key, as in `Observation/123`.
-        reason: why it cannot be read, without anything of its content.
+        reason: why it cannot be read, without any of its content.
     """
 
     view: str
@@ -64,11 +67,11 @@ class Answer:
         frame: the rows, with the types of `lambda_pipeline.serving.frames`; after the limit.
         columns: the frame's columns, in its order.
         row_count: rows of the answer after the merge and the filters, before the limit.
-        valid_as_of: the frontier, in UTC: every change committed before is in the answer.
+        valid_as_of: the frontier, in UTC: every change committed before it is in the answer.
         generation: number of the batch generation it was read from; None for `source`.
         mode: how it was computed.
         sources: where rows came from, such as `("batch generation 3", "overlay")` or `("hapi",)`.
-        counts: batch and speed; None where the question does not tell them apart (SQL, `source`).
+        counts: batch and speed; None where they are not counted (SQL without `compare`, `source`).
         quarantined: resources that are missing from the views asked; empty means none is.
         notes: what else a reader must know, in sentences.
         seconds: time it took.
@@ -97,9 +100,9 @@ class Answer:
             raise ValueError("counts.total is not row_count")
 
     def summary(self) -> dict[str, Any]:
-        """All but the rows, ready for JSON: for manifests, run metadata and logs.
+        """Everything except the rows, ready for JSON: for manifests, run metadata and logs.
 
-        Nothing of a patient is in it but the keys of quarantined resources. `valid_as_of` is ISO 8601 in UTC,
+        It holds no patient data apart from the keys of quarantined resources. `valid_as_of` is ISO 8601 in UTC,
         `seconds` is rounded to milliseconds, `rows` is what the frame holds after the limit.
         """
         return {

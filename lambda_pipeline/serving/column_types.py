@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class TypeFamily(StrEnum):
     """Families of PostgreSQL types that are filtered, converted and written alike."""
 
     TEXT = "text"
@@ -22,54 +22,54 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-_TYPES: dict[str, tuple[Kind, str]] = {
-    "text": (Kind.TEXT, "text"),
-    "character varying": (Kind.TEXT, "text"),
-    "varchar": (Kind.TEXT, "text"),
-    "character": (Kind.TEXT, "bpchar"),
-    "char": (Kind.TEXT, "bpchar"),
-    "bpchar": (Kind.TEXT, "bpchar"),
-    "name": (Kind.TEXT, "text"),
-    "smallint": (Kind.INTEGER, "smallint"),
-    "int2": (Kind.INTEGER, "smallint"),
-    "integer": (Kind.INTEGER, "integer"),
-    "int": (Kind.INTEGER, "integer"),
-    "int4": (Kind.INTEGER, "integer"),
-    "bigint": (Kind.INTEGER, "bigint"),
-    "int8": (Kind.INTEGER, "bigint"),
-    "numeric": (Kind.NUMERIC, "numeric"),
-    "decimal": (Kind.NUMERIC, "numeric"),
-    "real": (Kind.FLOAT, "real"),
-    "float4": (Kind.FLOAT, "real"),
-    "double precision": (Kind.FLOAT, "double precision"),
-    "float8": (Kind.FLOAT, "double precision"),
-    "boolean": (Kind.BOOLEAN, "boolean"),
-    "bool": (Kind.BOOLEAN, "boolean"),
-    "timestamp with time zone": (Kind.TIMESTAMPTZ, "timestamptz"),
-    "timestamptz": (Kind.TIMESTAMPTZ, "timestamptz"),
-    "timestamp without time zone": (Kind.TIMESTAMP, "timestamp"),
-    "timestamp": (Kind.TIMESTAMP, "timestamp"),
-    "date": (Kind.DATE, "date"),
-    "time without time zone": (Kind.TIME, "time"),
-    "time": (Kind.TIME, "time"),
-    "bytea": (Kind.BYTEA, "bytea"),
-    "jsonb": (Kind.JSON, "jsonb"),
-    "json": (Kind.JSON, "json"),
+_TYPES: dict[str, tuple[TypeFamily, str]] = {
+    "text": (TypeFamily.TEXT, "text"),
+    "character varying": (TypeFamily.TEXT, "text"),
+    "varchar": (TypeFamily.TEXT, "text"),
+    "character": (TypeFamily.TEXT, "bpchar"),
+    "char": (TypeFamily.TEXT, "bpchar"),
+    "bpchar": (TypeFamily.TEXT, "bpchar"),
+    "name": (TypeFamily.TEXT, "text"),
+    "smallint": (TypeFamily.INTEGER, "smallint"),
+    "int2": (TypeFamily.INTEGER, "smallint"),
+    "integer": (TypeFamily.INTEGER, "integer"),
+    "int": (TypeFamily.INTEGER, "integer"),
+    "int4": (TypeFamily.INTEGER, "integer"),
+    "bigint": (TypeFamily.INTEGER, "bigint"),
+    "int8": (TypeFamily.INTEGER, "bigint"),
+    "numeric": (TypeFamily.NUMERIC, "numeric"),
+    "decimal": (TypeFamily.NUMERIC, "numeric"),
+    "real": (TypeFamily.FLOAT, "real"),
+    "float4": (TypeFamily.FLOAT, "real"),
+    "double precision": (TypeFamily.FLOAT, "double precision"),
+    "float8": (TypeFamily.FLOAT, "double precision"),
+    "boolean": (TypeFamily.BOOLEAN, "boolean"),
+    "bool": (TypeFamily.BOOLEAN, "boolean"),
+    "timestamp with time zone": (TypeFamily.TIMESTAMPTZ, "timestamptz"),
+    "timestamptz": (TypeFamily.TIMESTAMPTZ, "timestamptz"),
+    "timestamp without time zone": (TypeFamily.TIMESTAMP, "timestamp"),
+    "timestamp": (TypeFamily.TIMESTAMP, "timestamp"),
+    "date": (TypeFamily.DATE, "date"),
+    "time without time zone": (TypeFamily.TIME, "time"),
+    "time": (TypeFamily.TIME, "time"),
+    "bytea": (TypeFamily.BYTEA, "bytea"),
+    "jsonb": (TypeFamily.JSON, "jsonb"),
+    "json": (TypeFamily.JSON, "json"),
 }
 
 
-def kind_of(type_name: str) -> Kind:
+def type_family(type_name: str) -> TypeFamily:
     """The family of a type as a DDL writes it, modifiers or not: `numeric(10,2)`, `timestamp(3) with time zone`."""
     bare = _without_modifiers(type_name)
     if bare.endswith("[]"):
-        return Kind.ARRAY
-    return _TYPES.get(bare, (Kind.OTHER, bare))[0]
+        return TypeFamily.ARRAY
+    return _TYPES.get(bare, (TypeFamily.OTHER, bare))[0]
 
 
 def comparable_type(type_name: str) -> str:
     """The type a filter's value is cast to: without modifiers, since `7.123::numeric(10,2)` would round to 7.12."""
     bare = _without_modifiers(type_name)
-    return _TYPES.get(bare, (Kind.OTHER, bare))[1]
+    return _TYPES.get(bare, (TypeFamily.OTHER, bare))[1]
 
 
 def numeric_modifiers(type_name: str) -> tuple[int, int] | None:

@@ -1,14 +1,14 @@
 """Typed filters over a view's columns, and the SQL condition they make.
 
-A filter is applied to a merged view, never to one of its two sides. All filters of a question hold at once (AND).
+Filters apply to a merged view, never to one of its two sides. All filters of a question must hold (AND).
 
 | operator | columns | value | keeps rows whose value |
 |---|---|---|---|
-| `eq`, `ne` | all but jsonb, bytea, lists | one | is, or is known and is not, the value |
-| `lt`, `le`, `gt`, `ge` | text, numbers, dates, times | one | compares so |
+| `eq`, `ne` | all except jsonb, bytea, lists | one | equals the value; is known and differs from it |
+| `lt`, `le`, `gt`, `ge` | text, numbers, dates, times | one | is lower, at most, greater, at least |
 | `in` | text, numbers, dates, times | list | is one of them |
 | `between` | text, numbers, dates, times | two | lies between them, both included |
-| `contains` | text | one | holds the value anywhere, upper and lower case alike |
+| `contains` | text | one | holds the value anywhere, whatever the case |
 | `contains` | jsonb (a column that holds a list) | one | has a string element equal to the value |
 | `is-null` | all | true or false | is, or is not, missing |
 
@@ -30,7 +30,7 @@ from typing import Any
 from psycopg import sql
 
 from lambda_pipeline.errors import BadRequestError, suggest
-from lambda_pipeline.serving.column_types import Kind, comparable_type, kind_of
+from lambda_pipeline.serving.column_types import TypeFamily, comparable_type, type_family
 from lambda_pipeline.views.view import Column
 
 Value = str | bool | int | float | Decimal | date | datetime | time
@@ -77,41 +77,38 @@ _COMPARISONS: Mapping[Operator, sql.SQL] = {
 }
 _EQUALITY = frozenset({Operator.EQ, Operator.NE, Operator.IN})
 _ORDERED = frozenset({*_COMPARISONS, Operator.IN, Operator.BETWEEN, Operator.IS_NULL})
-_ALLOWED: Mapping[Kind, frozenset[Operator]] = {
-    Kind.TEXT: _ORDERED | {Operator.CONTAINS},
-    Kind.INTEGER: _ORDERED,
-    Kind.NUMERIC: _ORDERED,
-    Kind.FLOAT: _ORDERED,
-    Kind.BOOLEAN: frozenset({Operator.EQ, Operator.NE, Operator.IS_NULL}),
-    Kind.TIMESTAMPTZ: _ORDERED,
-    Kind.TIMESTAMP: _ORDERED,
-    Kind.DATE: _ORDERED,
-    Kind.TIME: _ORDERED,
-    Kind.BYTEA: frozenset({Operator.IS_NULL}),
-    Kind.JSON: frozenset({Operator.CONTAINS, Operator.IS_NULL}),
-    Kind.ARRAY: frozenset({Operator.IS_NULL}),
-    Kind.OTHER: frozenset({Operator.IS_NULL}),
+_ALLOWED: Mapping[TypeFamily, frozenset[Operator]] = {
+    TypeFamily.TEXT: _ORDERED | {Operator.CONTAINS},
+    TypeFamily.INTEGER: _ORDERED,
+    TypeFamily.NUMERIC: _ORDERED,
+    TypeFamily.FLOAT: _ORDERED,
+    TypeFamily.BOOLEAN: frozenset({Operator.EQ, Operator.NE, Operator.IS_NULL}),
+    TypeFamily.TIMESTAMPTZ: _ORDERED,
+    TypeFamily.TIMESTAMP: _ORDERED,
+    TypeFamily.DATE: _ORDERED,
+    TypeFamily.TIME: _ORDERED,
+    TypeFamily.BYTEA: frozenset({Operator.IS_NULL}),
+    TypeFamily.JSON: frozenset({Operator.CONTAINS, Operator.IS_NULL}),
+    TypeFamily.ARRAY: frozenset({Operator.IS_NULL}),
+    TypeFamily.OTHER: frozenset({Operator.IS_NULL}),
 }
 
 
-def parse_filter(column: str, operator: str, value: str, columns: Sequence[Column]) -> Filter:
-    """A filter from a command line's three words.
+def parse_filter(column: str, operator: str, value: str) -> Filter:
+    """A filter from the three words of a command line; the value is checked when the filter becomes SQL.
 
     Args:
         column: name of a column.
         operator: one of the words of `Operator`.
         value: the value; for `in` and `between` values separated by commas (blanks around them do not count) or a
             JSON array of strings and numbers; for `is-null` true or false.
-        columns: the view's columns.
 
     Raises:
-        BadRequestError: unknown column or operator, or a value that does not fit.
+        BadRequestError: unknown operator, or a list that cannot be read.
     """
     known = _operator(operator)
     several = known in {Operator.IN, Operator.BETWEEN}
-    parsed = Filter(column, known, _list_of_values(value, column, known) if several else value)
-    condition([parsed], columns)
-    return parsed
+    return Filter(column, known, _list_of_values(value, column, known) if several else value)
 
 
 def condition(
@@ -122,13 +119,13 @@ def condition(
     Args:
         filters: all must hold; none at all gives `TRUE`.
         columns: the view's columns.
-        prefix: parameters are called `<prefix>0`, `<prefix>1` ...; they must not meet those of the rest of a statement.
+        prefix: parameters are called `<prefix>0`, `<prefix>1` ...; other parts of a statement must use other names.
 
     Returns:
         The condition, and the values of its parameters, already of the column's type.
 
     Raises:
-        BadRequestError: unknown column, an operator that the column's type has not, a value that is not of its type.
+        BadRequestError: unknown column, an operator that does not fit its type, a value that is not of its type.
     """
     by_name = {column.name: column for column in columns}
     parts: list[sql.Composable] = []
@@ -138,13 +135,13 @@ def condition(
         operator = _operator(each.operator)
         _refuse_unfit(column, operator)
         name = f"{prefix}{number}"
-        part, values = _one(column, operator, each.value, name)
+        part, values = _condition_of(column, operator, each.value, name)
         parts.append(part)
         parameters |= values
     return sql.Composed([sql.SQL(" AND ").join(parts)] if parts else [sql.SQL("TRUE")]), parameters
 
 
-def _one(
+def _condition_of(
     column: Column, operator: Operator, value: Value | Sequence[Value], name: str
 ) -> tuple[sql.Composable, dict[str, Any]]:
     left = sql.Identifier(column.name)
@@ -171,7 +168,7 @@ def _one(
 
 def _in_byte_order(left: sql.Composable, column: Column, operator: Operator) -> sql.Composable:
     # Equality is that of the bytes under every deterministic collation; naming one would keep indexes from being used.
-    if kind_of(column.type) is Kind.TEXT and operator not in _EQUALITY:
+    if type_family(column.type) is TypeFamily.TEXT and operator not in _EQUALITY:
         return sql.SQL('{} COLLATE "C"').format(left)
     return left
 
@@ -179,7 +176,7 @@ def _in_byte_order(left: sql.Composable, column: Column, operator: Operator) -> 
 def _contains(column: Column, left: sql.Composable, value: str, name: str) -> tuple[sql.Composable, dict[str, Any]]:
     if not value:
         raise _bad(column, "contains needs at least one character", "is-null false finds rows with any value")
-    if kind_of(column.type) is Kind.JSON:
+    if type_family(column.type) is TypeFamily.JSON:
         part = sql.SQL("{}::jsonb @> jsonb_build_array({}::text)").format(left, sql.Placeholder(name))
         return part, {name: value}
     pattern = "%" + re.sub(r"([\\%_])", r"\\\1", value) + "%"
@@ -202,7 +199,7 @@ def _operator(word: str) -> Operator:
 
 
 def _refuse_unfit(column: Column, operator: Operator) -> None:
-    allowed = _ALLOWED[kind_of(column.type)]
+    allowed = _ALLOWED[type_family(column.type)]
     if operator not in allowed:
         fitting = ", ".join(each for each in Operator if each in allowed)
         raise _bad(column, f"operator {operator} does not fit type {column.type}", f"it takes {fitting}")
@@ -240,7 +237,7 @@ def _list_of_values(text: str, column: str, operator: Operator) -> list[Value]:
         except ValueError:
             if '"' in text:
                 raise BadRequestError(
-                    f"column {column}: the value of {operator} is no JSON array", hint='write ["a,b", "c"]'
+                    f"column {column}: the value of {operator} is not a JSON array", hint='write ["a,b", "c"]'
                 ) from None
         else:
             if any(not isinstance(item, str | bool) for item in items):
@@ -257,7 +254,7 @@ def _list_of_values(text: str, column: str, operator: Operator) -> list[Value]:
 
 
 def _convert(value: Value, column: Column) -> Any:
-    return _CONVERTERS[kind_of(column.type)](value, column)
+    return _CONVERTERS[type_family(column.type)](value, column)
 
 
 def _text(value: Value, column: Column) -> str:
@@ -275,7 +272,7 @@ def _integer(value: Value, column: Column) -> int:
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,30}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _bad(column, "the value is no whole number")
+        raise _bad(column, "the value is not a whole number")
     limit = 1 << _INTEGER_BITS[comparable_type(column.type)]
     if not -limit <= value < limit:
         raise _bad(column, f"the value is out of the range of {column.type}")
@@ -284,19 +281,19 @@ def _integer(value: Value, column: Column) -> int:
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _DIGITS = 1000
-"""Numbers are compared up to so many digits before and after the point; PostgreSQL's own limit lies above."""
+"""The most digits before and after the point of a number that is compared; PostgreSQL's own limit is higher."""
 
 
 def _decimal(value: Value, column: Column) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        raise _bad(column, "the value is no number")
+        raise _bad(column, "the value is not a number")
     text = repr(value) if isinstance(value, float) else str(value)
     if not _NUMBER.fullmatch(text):
-        raise _bad(column, "the value is no number", "write it like 6.5")
+        raise _bad(column, "the value is not a number", "write it like 6.5")
     try:
         number = Decimal(text)
     except InvalidOperation:
-        raise _bad(column, "the value is no number", "write it like 6.5") from None
+        raise _bad(column, "the value is not a number", "write it like 6.5") from None
     exponent = number.as_tuple().exponent
     if isinstance(exponent, int) and (number.adjusted() >= _DIGITS or exponent < -_DIGITS):
         raise _bad(column, f"the value has more than {_DIGITS} digits before or after the point")
@@ -321,7 +318,7 @@ def _instant(value: Value, column: Column) -> datetime:
         form = rf"{_DATE}[T ]{_CLOCK}(Z|[+-][0-9]{{2}}:[0-9]{{2}})"
         value = _iso(datetime.fromisoformat, form, value, column, "moment with a zone", hint)
     if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise _bad(column, "the value is no moment with a zone", hint)
+        raise _bad(column, "the value is not a moment with a zone", hint)
     try:
         return value.astimezone(UTC)
     except OverflowError:
@@ -334,7 +331,7 @@ def _local_moment(value: Value, column: Column) -> datetime:
         form = rf"{_DATE}([T ]{_CLOCK})?"
         value = _iso(datetime.fromisoformat, form, value, column, "moment without a zone", hint)
     if not isinstance(value, datetime) or value.tzinfo is not None:
-        raise _bad(column, "the value is no moment without a zone", hint)
+        raise _bad(column, "the value is not a moment without a zone", hint)
     return value
 
 
@@ -343,7 +340,7 @@ def _date(value: Value, column: Column) -> date:
     if isinstance(value, str):
         value = _iso(date.fromisoformat, _DATE, value, column, "date", hint)
     if isinstance(value, datetime) or not isinstance(value, date):
-        raise _bad(column, "the value is no date", hint)
+        raise _bad(column, "the value is not a date", hint)
     return value
 
 
@@ -352,29 +349,29 @@ def _time(value: Value, column: Column) -> time:
     if isinstance(value, str):
         value = _iso(time.fromisoformat, _CLOCK, value, column, "time of day", hint)
     if not isinstance(value, time) or value.tzinfo is not None:
-        raise _bad(column, "the value is no time of day", hint)
+        raise _bad(column, "the value is not a time of day", hint)
     return value
 
 
 def _iso(parse: Callable[[str], Any], form: str, text: str, column: Column, what: str, hint: str) -> Any:
     if not re.fullmatch(form, text):
-        raise _bad(column, f"the value is no {what}", hint)
+        raise _bad(column, f"the value is not a {what}", hint)
     try:
         return parse(text)
     except ValueError:
-        raise _bad(column, f"the value is no {what}", hint) from None
+        raise _bad(column, f"the value is not a {what}", hint) from None
 
 
-_CONVERTERS: Mapping[Kind, Callable[[Value, Column], Any]] = {
-    Kind.TEXT: _text,
-    Kind.INTEGER: _integer,
-    Kind.NUMERIC: _decimal,
-    Kind.FLOAT: _decimal,
-    Kind.BOOLEAN: _boolean,
-    Kind.TIMESTAMPTZ: _instant,
-    Kind.TIMESTAMP: _local_moment,
-    Kind.DATE: _date,
-    Kind.TIME: _time,
+_CONVERTERS: Mapping[TypeFamily, Callable[[Value, Column], Any]] = {
+    TypeFamily.TEXT: _text,
+    TypeFamily.INTEGER: _integer,
+    TypeFamily.NUMERIC: _decimal,
+    TypeFamily.FLOAT: _decimal,
+    TypeFamily.BOOLEAN: _boolean,
+    TypeFamily.TIMESTAMPTZ: _instant,
+    TypeFamily.TIMESTAMP: _local_moment,
+    TypeFamily.DATE: _date,
+    TypeFamily.TIME: _time,
 }
 
 

@@ -9,7 +9,7 @@
 | real, double precision | `Float64` | `pd.NA` |
 | timestamptz | `datetime64[us, UTC]` | `pd.NaT` |
 | timestamp | `datetime64[us]` | `pd.NaT` |
-| date, time | object of `datetime.date`, `datetime.time`: pandas has no such types | `None` |
+| date, time | object of `datetime.date`, `datetime.time`: pandas has no types for them | `None` |
 | bytea | object of `bytes` | `None` |
 | json, jsonb | object: dict, list, str, bool, int, `Decimal` | `None` |
 | arrays, anything else | object, as the driver gives it | `None` |
@@ -27,18 +27,18 @@ import psycopg
 from psycopg import adapters
 
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving.column_types import Kind, kind_of
+from lambda_pipeline.serving.column_types import TypeFamily, type_family
 from lambda_pipeline.views.view import Column
 
-_MISSING_IS_NA: dict[Kind, Any] = {
-    Kind.TEXT: pd.StringDtype(),
-    Kind.INTEGER: pd.Int64Dtype(),
-    Kind.FLOAT: pd.Float64Dtype(),
-    Kind.BOOLEAN: pd.BooleanDtype(),
+_MISSING_IS_NA: dict[TypeFamily, Any] = {
+    TypeFamily.TEXT: pd.StringDtype(),
+    TypeFamily.INTEGER: pd.Int64Dtype(),
+    TypeFamily.FLOAT: pd.Float64Dtype(),
+    TypeFamily.BOOLEAN: pd.BooleanDtype(),
 }
-_MOMENTS: dict[Kind, Any] = {
-    Kind.TIMESTAMPTZ: pd.DatetimeTZDtype("us", "UTC"),
-    Kind.TIMESTAMP: "datetime64[us]",
+_MOMENTS: dict[TypeFamily, Any] = {
+    TypeFamily.TIMESTAMPTZ: pd.DatetimeTZDtype("us", "UTC"),
+    TypeFamily.TIMESTAMP: "datetime64[us]",
 }
 
 
@@ -56,7 +56,7 @@ def to_frame(rows: Sequence[Sequence[Any]], columns: Sequence[Column]) -> pd.Dat
 
 
 def python_values(frame: pd.DataFrame, columns: Sequence[Column]) -> list[list[Any]]:
-    """A frame's values, column by column, as plain Python; whatever pandas writes for a missing one is `None`."""
+    """A frame's values, column by column, as plain Python; a missing value is `None`."""
     return [_plain(frame.iloc[:, index], column) for index, column in enumerate(columns)]
 
 
@@ -72,9 +72,7 @@ def columns_of(description: Iterable[psycopg.Column] | None) -> tuple[Column, ..
     columns = tuple(Column(name=each.name, type=_type_name(each)) for each in description)
     twice = [name for name, times in Counter(column.name for column in columns).items() if times > 1]
     if twice:
-        raise BadRequestError(
-            f"several columns are called {', '.join(twice)}", hint="give each a name of its own with AS"
-        )
+        raise BadRequestError(f"several columns are called {', '.join(twice)}", hint="give each its own name with AS")
     for column in columns:
         if column.type == "interval":
             raise BadRequestError(
@@ -85,12 +83,12 @@ def columns_of(description: Iterable[psycopg.Column] | None) -> tuple[Column, ..
 
 
 def _series(values: list[Any], column: Column) -> Any:
-    kind = kind_of(column.type)
-    if kind in _MISSING_IS_NA:
-        return pd.Series(pd.array(values, dtype=_MISSING_IS_NA[kind]), name=column.name)
-    if kind in _MOMENTS:
-        return pd.Series(values, dtype=_MOMENTS[kind], name=column.name)
-    if kind is Kind.BYTEA:
+    family = type_family(column.type)
+    if family in _MISSING_IS_NA:
+        return pd.Series(pd.array(values, dtype=_MISSING_IS_NA[family]), name=column.name)
+    if family in _MOMENTS:
+        return pd.Series(values, dtype=_MOMENTS[family], name=column.name)
+    if family is TypeFamily.BYTEA:
         values = [None if value is None else bytes(value) for value in values]
     elif column.type == "uuid":
         texts = [str(value) if isinstance(value, UUID) else value for value in values]
@@ -99,8 +97,8 @@ def _series(values: list[Any], column: Column) -> Any:
 
 
 def _plain(series: pd.Series, column: Column) -> list[Any]:
-    kind = kind_of(column.type)
-    if kind in _MOMENTS:
+    family = type_family(column.type)
+    if family in _MOMENTS:
         return [None if value is pd.NaT else value.to_pydatetime() for value in series]
     return [None if value is pd.NA else value for value in series.tolist()]
 

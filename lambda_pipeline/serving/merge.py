@@ -1,8 +1,8 @@
 """The merge: batch rows whose resource the overlay does not supersede, UNION ALL the overlay's rows.
 
-The one place where both layers meet. It gives each view as a common table expression; whatever filters, joins or
-counts, does so above it. Filtering either side first would be wrong: a patient corrected today would stay in
-yesterday's cohort.
+The one place where both layers meet. It gives each view as a common table expression; filters, joins and counts stand
+above it. Filtering either side first would be wrong: a patient corrected today would stay in yesterday's cohort. Which
+entries are merged is decided in `read`. The argument: docs/guarantees.md, "The read order".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg import sql
 
-from lambda_pipeline.speed.entry import typed_columns
+from lambda_pipeline.speed.entry import join_packed, typed_columns, unpacked_entries
 from lambda_pipeline.views.view import View
 
 
@@ -22,7 +22,7 @@ class MergeInput:
     Attributes:
         view: the definition that both sides were made from.
         table: the table with its rows; of the published generation, or temporary.
-        entries: packed overlay entries that the table's generation does not cover, by member; see `speed.entry.pack`.
+        entries: overlay entries that the table's generation does not cover, by member; each as `PackedEntry.text`.
     """
 
     view: View
@@ -38,75 +38,74 @@ class Fragment:
     parameters: Mapping[str, Any]
 
 
-def with_views(layers: Iterable[MergeInput]) -> Fragment:
+def with_views(inputs: Iterable[MergeInput]) -> Fragment:
     """`WITH "a" AS (…), "b" AS (…)`: each view merged, under its own name, with its own columns only."""
     tables: list[sql.Composable] = []
     parameters: dict[str, Any] = {}
-    for number, layer in enumerate(layers):
-        merged = _merged(layer, number)
+    for number, merge_input in enumerate(inputs):
+        merged = _merged(merge_input, number)
         tables.append(merged.text)
         parameters |= merged.parameters
     return Fragment(sql.SQL("WITH {}\n").format(sql.SQL(",\n").join(tables)), parameters)
 
 
-def batch_only(layers: Iterable[MergeInput]) -> list[MergeInput]:
-    """The same views without the overlay: what the batch layer alone would say."""
-    return [MergeInput(layer.view, layer.table) for layer in layers]
+def batch_only(inputs: Iterable[MergeInput]) -> list[MergeInput]:
+    """The same views without the overlay: what the batch layer alone would answer."""
+    return [MergeInput(merge_input.view, merge_input.table) for merge_input in inputs]
 
 
-def _merged(layer: MergeInput, number: int) -> Fragment:
-    name = sql.Identifier(layer.view.name)
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in layer.view.columns)
-    if not layer.entries:
-        plain = sql.SQL(_BATCH).format(name=name, columns=columns, table=layer.table)
+def _merged(merge_input: MergeInput, number: int) -> Fragment:
+    name = sql.Identifier(merge_input.view.name)
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in merge_input.view.columns)
+    if not merge_input.entries:
+        plain = sql.SQL(_BATCH).format(name=name, columns=columns, table=merge_input.table)
         return Fragment(plain, {})
-    overlay = overlay_relation(layer, number)
+    overlay = overlay_relation(merge_input, number)
     merged = sql.SQL(_MERGED).format(
         overlay_name=sql.Identifier(f"_overlay_{number}"),
         overlay=overlay.text,
         name=name,
         columns=columns,
-        table=layer.table,
-        typed=typed_columns(layer.view, "_row"),
+        table=merge_input.table,
+        typed=typed_columns(merge_input.view, "_row"),
     )
     return Fragment(merged, overlay.parameters)
 
 
-def overlay_relation(layer: MergeInput, number: int) -> Fragment:
-    """The entries of a layer as a relation `_partition, _id, _rows`."""
+def overlay_relation(merge_input: MergeInput, number: int) -> Fragment:
+    """The entries of one view as a relation `_partition, _id, _rows`."""
     name = f"lp:entries:{number}"
-    text = sql.SQL(_OVERLAY).format(entries=sql.Placeholder(name))
-    return Fragment(text, {name: f"[{','.join(layer.entries.values())}]"})
+    return Fragment(unpacked_entries(name), {name: join_packed(merge_input.entries.values())})
 
 
-def gains_and_losses(layer: MergeInput, condition: sql.Composable) -> Fragment:
+def gains_and_losses(merge_input: MergeInput, condition: sql.Composable) -> Fragment:
     """How a filtered view differs from batch alone: one row `batch, added, removed, entries, overlapping`.
 
     Rows of a resource that the overlay supersedes are compared as a multiset: a row that comes back unchanged is
     neither added nor removed. The condition applies to each side as it applies to the merged view.
     """
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in layer.view.columns)
-    overlay = overlay_relation(layer, 0)
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in merge_input.view.columns)
+    overlay = overlay_relation(merge_input, 0)
     text = sql.SQL(_GAINS_AND_LOSSES).format(
         overlay=overlay.text,
         columns=columns,
-        table=layer.table,
-        typed=typed_columns(layer.view, "_row"),
+        table=merge_input.table,
+        typed=typed_columns(merge_input.view, "_row"),
         condition=condition,
     )
     return Fragment(text, overlay.parameters)
 
 
-def superseding(layers: Sequence[MergeInput]) -> Fragment:
-    """How many uncovered entries there are over all layers, and how many shadow batch rows; each resource once."""
+def superseding(inputs: Sequence[MergeInput]) -> Fragment:
+    """How many uncovered entries there are over all inputs, and how many shadow batch rows; each resource once."""
     parts: list[sql.Composable] = []
     parameters: dict[str, Any] = {}
-    for number, layer in enumerate(layers):
-        overlay = overlay_relation(layer, number)
+    for number, merge_input in enumerate(inputs):
+        overlay = overlay_relation(merge_input, number)
         parameters |= overlay.parameters
         parts.append(
             sql.SQL(_SUPERSEDING).format(
-                resource=sql.Literal(layer.view.resource), overlay=overlay.text, table=layer.table
+                resource=sql.Literal(merge_input.view.resource), overlay=overlay.text, table=merge_input.table
             )
         )
     text = sql.SQL(
@@ -117,9 +116,6 @@ def superseding(layers: Sequence[MergeInput]) -> Fragment:
 
 
 _BATCH = "{name} AS NOT MATERIALIZED (SELECT {columns} FROM {table})"
-
-_OVERLAY = """SELECT (entry -> 'k' ->> 0)::integer AS _partition, entry -> 'k' ->> 1 AS _id, entry -> 'r' AS _rows
-    FROM jsonb_array_elements({entries}::text::jsonb) AS entry"""
 
 _MERGED = """{overlay_name} AS MATERIALIZED (
   {overlay}),

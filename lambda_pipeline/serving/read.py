@@ -1,12 +1,12 @@
-"""The read rule: which overlay entries go with which generation, and whether together they can be shown to be complete.
+"""The read rule: the overlay first, in one atomic read, then one database snapshot with everything else.
 
-First the overlay in one atomic read, then one database snapshot with everything else. In this order no publication and
-no pruning in between can take anything away, and no reader has to be registered anywhere.
+In this order no publication and no pruning in between can take anything away, and no reader has to be registered
+anywhere. Whether overlay and generation go together is decided in `speed.coverage`; what is done with both, in `merge`.
+The argument: docs/guarantees.md, "The read order".
 """
 
-import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from psycopg import sql
 
 from lambda_pipeline.batch import view_tables
 from lambda_pipeline.batch.fill import Filler
-from lambda_pipeline.batch.generation import Generation, published
+from lambda_pipeline.batch.generation import Generation, published, published_digests
 from lambda_pipeline.database import Connection, Database
 from lambda_pipeline.errors import (
     AnswerRefusedError,
@@ -28,11 +28,12 @@ from lambda_pipeline.errors import (
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.merge import MergeInput
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import ResourceKey, SnapshotMark, Unreadable, marked_snapshot, open_tables
-from lambda_pipeline.speed.entry import LIVE_WINDOW_SEQ, rows_key
+from lambda_pipeline.source import ResourceKey, SnapshotMark, marked_snapshot, open_tables
+from lambda_pipeline.speed import coverage
+from lambda_pipeline.speed.entry import LIVE_WINDOW_SEQ, PackedEntry, member, rows_key
+from lambda_pipeline.speed.flatten_changes import flatten_changes
 from lambda_pipeline.speed.overlay import Overlay, OverlayRead
 from lambda_pipeline.speed.pending_changes import changes_since_generation
-from lambda_pipeline.speed.poll import flatten_changes
 from lambda_pipeline.speed.state import OverlayState
 from lambda_pipeline.views.view import View
 
@@ -48,16 +49,16 @@ class OpenRead:
 
     Attributes:
         connection: in that snapshot.
-        layers: the views asked, by name.
+        inputs: the views asked, ready to be merged, by name.
         frontier: every change that this snapshot saw is in.
         generation: the published generation; None for a recompute without one.
         sources: where rows come from.
-        quarantined: resources without rows since they cannot be read.
+        quarantined: resources without rows because they cannot be read.
         notes: what the reader of the answer should know.
     """
 
     connection: Connection
-    layers: Mapping[str, MergeInput]
+    inputs: Mapping[str, MergeInput]
     frontier: SnapshotMark
     generation: Generation | None
     sources: tuple[str, ...]
@@ -74,6 +75,7 @@ def open_live(
     *,
     freshness_target_s: float | None,
     hold_source: bool = False,
+    digests: Mapping[str, str] | None = None,
 ) -> Iterator[OpenRead]:
     """Batch and speed together, at the later of their snapshots.
 
@@ -85,8 +87,9 @@ def open_live(
         overlay: None when the speed layer is off.
         settings: HAPI's schema and zone, budgets, and whether the source may be read.
         names: the views asked.
-        freshness_target_s: how old the frontier may be; None for any age.
-        hold_source: whether the caller reads HAPI's tables in the same snapshot, whatever the overlay has.
+        freshness_target_s: how old the frontier may be, in seconds; None for any age.
+        hold_source: whether the caller reads HAPI's tables in the same snapshot, whatever the overlay holds.
+        digests: of the published definitions by name, as `published_digests` just gave them; read here by default.
 
     Raises:
         NoGenerationError, ViewNotPublishedError: there is nothing to merge with.
@@ -94,27 +97,27 @@ def open_live(
             not be read.
         SourceBusyError: the shape of HAPI's tables is being changed, and they are to be read.
     """
-    # An answer from the overlay does not touch HAPI's tables, so it does not wait for whoever is changing them either.
+    # An answer from the overlay does not touch HAPI's tables, so it does not wait for a migration of them either.
     hapi_schema = settings.hapi_schema if hold_source else None
-    for _ in range(_ATTEMPTS):
+    if digests is None:
         with database.connect() as connection:
-            known = published(connection)
-            wanted = {name: _published_view(known, name) for name in names}
-        reading, trouble = _read_overlay(overlay, list(wanted.values()))
+            digests = published_digests(connection)
+    for _ in range(_ATTEMPTS):
+        overlay_read, trouble = _read_overlay(overlay, {name: _published_digest(digests, name) for name in names})
         with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema) as mark:
-            generation = _required(published(connection))
-            if {name: _published_view(generation, name).digest for name in names} != {
-                name: view.digest for name, view in wanted.items()
-            }:
-                continue
-            read = _Read(connection, settings, generation, mark, wanted)
-            lacking = read.lacking(reading, trouble, freshness_target_s)
+            generation = _require(published(connection))
+            views = {name: _published_view(generation, name) for name in names}
+            expected, digests = digests, {name: known.view.digest for name, known in generation.views.items()}
+            if any(view.digest != expected[name] for name, view in views.items()):
+                continue  # the overlay was asked for rows of other definitions
+            read = _LiveRead(connection, settings, generation, mark, views)
+            lacking = read.find_lack(overlay_read, trouble, freshness_target_s)
             if lacking and hapi_schema is None:
                 hapi_schema = settings.hapi_schema
-                continue
-            yield read.window(lacking) if lacking or reading is None else read.merged(reading)
+                continue  # the tables must be locked before the snapshot that reads them
+            yield read.window(lacking) if lacking or overlay_read is None else read.merge(overlay_read)
             return
-    raise AnswerRefusedError("the view definitions changed again and again while reading", hint="ask again")
+    raise AnswerRefusedError("the view definitions kept changing while they were read", hint="ask again")
 
 
 @contextmanager
@@ -131,10 +134,10 @@ def open_batch(database: Database, names: Collection[str], *, hapi_schema: str |
         SourceBusyError: the shape of HAPI's tables is being changed, and they are to be read.
     """
     with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema):
-        generation = _required(published(connection))
-        layers = {name: MergeInput(_published_view(generation, name), generation.views[name].table) for name in names}
+        generation = _require(published(connection))
+        inputs = {name: MergeInput(_published_view(generation, name), generation.views[name].table) for name in names}
         quarantined = tuple(found for _, found in _batch_quarantine(connection, names))
-        yield OpenRead(connection, layers, generation.mark, generation, (_batch(generation),), quarantined)
+        yield OpenRead(connection, inputs, generation.mark, generation, (_name_batch(generation),), quarantined)
 
 
 @contextmanager
@@ -153,28 +156,28 @@ def open_source(
     with database.connect() as connection, snapshot(connection) as mark:
         connection.execute("SET LOCAL jit = off")
         generation = published(connection)
-        wanted = {
+        definitions = {
             name: generation.views[name].view if generation and name in generation.views else views[name]
             for name in names
         }
         tables = open_tables(
-            connection, settings.hapi_schema, settings.source_timezone, {view.resource for view in wanted.values()}
+            connection, settings.hapi_schema, settings.source_timezone, {view.resource for view in definitions.values()}
         )
         filler = Filler(connection, tables, settings.build_chunk_rows)
-        layers, quarantined = {}, []
-        for name, view in wanted.items():
+        inputs, quarantined = {}, []
+        for name, view in definitions.items():
             table = sql.Identifier("pg_temp", view.name)
             view_tables.create(connection, view, sql.Identifier(view.name), temporary=True)
             unreadable = filler.fill(view, table, what="recompute").unreadable
             view_tables.finish(connection, view, table)
-            layers[name] = MergeInput(view, table)
-            quarantined += [_quarantined(name, found) for found in unreadable]
+            inputs[name] = MergeInput(view, table)
+            quarantined += [QuarantinedResource(name, str(found.key), found.reason) for found in unreadable]
         connection.execute("SET TRANSACTION READ ONLY")
-        yield OpenRead(connection, layers, mark, generation, ("hapi",), tuple(quarantined))
+        yield OpenRead(connection, inputs, mark, generation, ("hapi",), tuple(quarantined))
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _LiveRead:
     """One live read inside its snapshot."""
 
     connection: Connection
@@ -183,67 +186,52 @@ class _Read:
     mark: SnapshotMark
     views: Mapping[str, View]
 
-    def lacking(self, reading: OverlayRead | None, trouble: str, freshness_target_s: float | None) -> str:
-        """Why the changes since the generation are to be read from HAPI's tables; empty when the overlay has them.
+    def find_lack(self, overlay_read: OverlayRead | None, trouble: str, freshness_target_s: float | None) -> str:
+        """Why the changes since the generation must be read from HAPI's tables; empty when the overlay has them.
 
         Raises:
-            CoverageGapError, StaleAnswerError: they are, but may not.
+            CoverageGapError, StaleAnswerError: they must, but may not.
         """
-        gap = trouble or self._gap(reading)
-        if gap or reading is None or reading.state is None:
-            self._may_read_source(CoverageGapError(f"the overlay has a gap: {gap}", hint=_WAYS_OUT))
+        if overlay_read is None:
+            gap: coverage.Gap | str | None = trouble
+        else:
+            definitions = self.views.values()
+            gap = coverage.find_gap(
+                overlay_read.state, overlay_read.lost, self.generation, now=self.mark, definitions=definitions
+            )
+        if gap or overlay_read is None or overlay_read.state is None:
+            self._require_source(CoverageGapError(f"the overlay has a gap: {gap}", hint=_WAYS_OUT))
             return f"{gap}: the changes since the published generation were read from HAPI's tables"
-        age_s = (self.mark.taken_at - self._frontier(reading.state).taken_at).total_seconds()
+        age_s = (self.mark.taken_at - self._frontier(overlay_read.state).taken_at).total_seconds()
         if freshness_target_s is not None and age_s > freshness_target_s:
-            self._may_read_source(StaleAnswerError(f"the frontier is {age_s:.0f} s old", hint=_WAYS_OUT))
+            self._require_source(StaleAnswerError(f"the frontier is {age_s:.0f} s old", hint=_WAYS_OUT))
             return f"the overlay was {age_s:.0f} s old: the changes were read from HAPI's tables"
         return ""
 
-    def merged(self, reading: OverlayRead) -> OpenRead:
-        """Generation and overlay, of which nothing is lacking."""
-        state = reading.state
+    def merge(self, overlay_read: OverlayRead) -> OpenRead:
+        """Generation and overlay, between which there is no gap."""
+        state = overlay_read.state
         assert state is not None
-        all_covered = state.mark.covered_by(self.generation.mark)
-        covered = state.seq if all_covered else reading.covered_seq(self.generation.mark)
-        rows = {name: _uncovered(entries, covered) for name, entries in reading.rows.items()}
-        return self._layers(rows, self._frontier(state), "overlay", self._clock_note(state))
+        covered = coverage.covered_seq(state, overlay_read.polls, self.generation.mark)
+        rows = {name: _drop_covered(entries, covered) for name, entries in overlay_read.rows.items()}
+        return self._open(rows, self._frontier(state), "overlay", self._clock_note(state))
 
     def _frontier(self, state: OverlayState) -> SnapshotMark:
         return state.mark.later(self.generation.mark)
 
-    def _gap(self, reading: OverlayRead | None) -> str:
-        """Why the overlay cannot be shown to hold everything since the generation; empty when it can."""
-        if reading is None or reading.state is None:
-            return reading.lost if reading else "the speed layer is off"
-        if reading.lost:
-            return reading.lost
-        state = reading.state
-        if state.mark.cluster != self.generation.mark.cluster or self.mark.cluster != state.mark.cluster:
-            return "the overlay is of another database"
-        if not state.mark.covered_by(self.mark):
-            return "the overlay is ahead of this database"
-        return self._unfit(state)
-
-    def _unfit(self, state: OverlayState) -> str:
-        """Why the overlay, as it is, does not go with this generation; empty when it does."""
-        if not state.complete_since.covered_by(self.generation.mark):
-            return "the overlay begins after the published generation"
-        if state.compared_with != self.generation.number and not state.mark.covered_by(self.generation.mark):
-            return f"no poll has compared the overlay with generation {self.generation.number} yet"
-        return ""
-
     def _clock_note(self, state: OverlayState) -> tuple[str, ...]:
-        if state.mark == state.exact_mark or state.mark.covered_by(self.generation.mark):
+        if state.mark == state.exact_mark or coverage.covers_all(self.generation, state):
             return ()
         since = state.exact_mark.taken_at.isoformat(timespec="seconds")
         overlap = self.settings.poll_overlap_s
         note = (
-            f"assumes that since {since}, when it was last verified, HAPI's stamps were at most {overlap:g} s off, and"
-            " that nothing was expunged, retagged or rewritten in place"
+            f"assumes that since {since}, when it was last verified, HAPI's timestamps were at most {overlap:g} s off,"
+            " and that nothing was expunged, retagged or rewritten in place"
         )
         return (note,)
 
-    def _may_read_source(self, refusal: AnswerRefusedError) -> None:
+    def _require_source(self, refusal: AnswerRefusedError) -> None:
+        """Raise unless the changes since the generation may be read from HAPI's tables, and can be."""
         if not self.settings.read_source_on_gap:
             raise refusal
         if self.generation.mark.cluster != self.mark.cluster:
@@ -268,72 +256,65 @@ class _Read:
         entries = flatten_changes(self.connection, tables, by_key, changes, self.settings.poll_page_rows)
         rows = {
             name: {
-                entry.member: entry.packed_rows(rows_key(view), LIVE_WINDOW_SEQ)
+                entry.member: entry.packed(rows_key(view), LIVE_WINDOW_SEQ)
                 for entry in entries
                 if entry.change.key.type == view.resource
             }
             for name, view in self.views.items()
         }
-        return self._layers(rows, self.mark, "hapi", (note,))
+        return self._open(rows, self.mark, "hapi", (note,))
 
-    def _layers(
+    def _open(
         self, rows: Mapping[str, Mapping[str, str]], frontier: SnapshotMark, source: str, notes: tuple[str, ...]
     ) -> OpenRead:
-        layers = {
+        inputs = {
             name: MergeInput(view, self.generation.views[name].table, rows.get(name, {}))
             for name, view in self.views.items()
         }
         quarantined = [
             found
             for member_name, found in _batch_quarantine(self.connection, self.views)
-            if member_name not in layers[found.view].entries
+            if member_name not in inputs[found.view].entries
         ]
-        for name, layer in layers.items():
-            quarantined += _overlay_quarantine(name, layer)
-        sources = (_batch(self.generation), source)
-        return OpenRead(self.connection, layers, frontier, self.generation, sources, tuple(quarantined), notes)
+        for merge_input in inputs.values():
+            quarantined += _overlay_quarantine(merge_input)
+        sources = (_name_batch(self.generation), source)
+        return OpenRead(self.connection, inputs, frontier, self.generation, sources, tuple(quarantined), notes)
 
 
-def _read_overlay(overlay: Overlay | None, views: Sequence[View]) -> tuple[OverlayRead | None, str]:
+def _read_overlay(overlay: Overlay | None, digests: Mapping[str, str]) -> tuple[OverlayRead | None, str]:
     if overlay is None:
         return None, "the speed layer is off"
     try:
-        return overlay.read(views), ""
+        return overlay.read(digests), ""
     except RedisUnavailableError as error:
         logger.warning("speed layer: %s", error)
         return None, f"the speed layer is down ({error.message})"
 
 
-def _uncovered(entries: Mapping[str, str], covered: int) -> dict[str, str]:
+def _drop_covered(entries: Mapping[str, str], covered: int) -> dict[str, str]:
     if not covered:
         return dict(entries)
-    return {name: packed for name, packed in entries.items() if json.loads(packed)["s"] > covered}
+    return {name: packed for name, packed in entries.items() if PackedEntry(packed).seq > covered}
 
 
-def _overlay_quarantine(name: str, layer: MergeInput) -> Iterator[QuarantinedResource]:
-    for packed in layer.entries.values():
-        if '"q": [' in packed and "q" in (entry := json.loads(packed)):
-            partition, logical_id = entry["k"]
-            yield _named(name, partition, layer.view.resource, logical_id, entry["q"][1])
+def _overlay_quarantine(merge_input: MergeInput) -> Iterator[QuarantinedResource]:
+    view = merge_input.view
+    for entry in map(PackedEntry, merge_input.entries.values()):
+        if reason := entry.quarantine_reason:
+            yield QuarantinedResource(view.name, str(entry.key(view.resource)), reason)
 
 
 def _batch_quarantine(connection: Connection, names: Collection[str]) -> list[tuple[str, QuarantinedResource]]:
+    """Each with its name as a member of the overlay: an entry of the overlay replaces what the generation recorded."""
     rows = connection.execute(_QUARANTINE, {"views": sorted(names)})
-    return [
-        (f"{partition}/{logical_id}", _named(view, partition, resource_type, logical_id, reason))
-        for view, partition, resource_type, logical_id, reason in rows
+    keys = [
+        (view, ResourceKey(partition, kind, logical_id), reason) for view, partition, kind, logical_id, reason in rows
     ]
+    return [(member(key), QuarantinedResource(view, str(key), reason)) for view, key, reason in keys]
 
 
-def _named(view: str, partition: int, resource_type: str, logical_id: str, reason: str) -> QuarantinedResource:
-    return QuarantinedResource(view, str(ResourceKey(partition, resource_type, logical_id)), reason)
-
-
-def _quarantined(view: str, found: Unreadable) -> QuarantinedResource:
-    return QuarantinedResource(view, str(found.key), found.reason)
-
-
-def _required(generation: Generation | None) -> Generation:
+def _require(generation: Generation | None) -> Generation:
     if generation is None:
         raise NoGenerationError(
             "no generation has been published yet", hint="run lambda-pipeline refresh, or ask with mode source"
@@ -341,16 +322,28 @@ def _required(generation: Generation | None) -> Generation:
     return generation
 
 
-def _published_view(generation: Generation | None, name: str) -> View:
-    held = _required(generation).views.get(name)
-    if held is None:
-        raise ViewNotPublishedError(
-            f"view {name} is not in the published generation", hint="run a refresh, or ask with mode source"
-        )
-    return held.view
+def _published_view(generation: Generation, name: str) -> View:
+    known = generation.views.get(name)
+    if known is None:
+        raise _not_published(name)
+    return known.view
 
 
-def _batch(generation: Generation) -> str:
+def _published_digest(digests: Mapping[str, str], name: str) -> str:
+    if not digests:
+        _require(None)
+    if name not in digests:
+        raise _not_published(name)
+    return digests[name]
+
+
+def _not_published(name: str) -> ViewNotPublishedError:
+    return ViewNotPublishedError(
+        f"view {name} is not in the published generation", hint="run a refresh, or ask with mode source"
+    )
+
+
+def _name_batch(generation: Generation) -> str:
     return f"batch generation {generation.number}"
 
 

@@ -1,29 +1,31 @@
-"""The serving layer: questions in, answers out, each with the moment it is valid for."""
+"""The serving layer: questions in, answers out, each with the moment it is valid for.
+
+When an answer may be given is decided in `read`, how both layers meet in `merge`, what an answer holds in `answer`.
+"""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import psycopg
 from psycopg import sql
 
-from lambda_pipeline.batch.generation import Generation, published
+from lambda_pipeline.batch.generation import Generation, published, published_digests
 from lambda_pipeline.database import Database, reason
 from lambda_pipeline.errors import BadRequestError, QuarantinedError, QueryFailedError, suggest
 from lambda_pipeline.serving.answer import Answer, Counts, Mode
 from lambda_pipeline.serving.filters import Filter, condition
 from lambda_pipeline.serving.frames import columns_of, to_frame
 from lambda_pipeline.serving.merge import MergeInput, batch_only, gains_and_losses, superseding, with_views
+from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source.flatten import is_data_error
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.views.view import Column, View
-
-_UNSET: Any = object()
 
 
 class Serving:
@@ -56,10 +58,8 @@ class Serving:
         *,
         where: Sequence[Filter] = (),
         columns: Sequence[str] = (),
-        limit: int | None = None,
-        mode: Mode = "live",
-        freshness_target_s: float | None = _UNSET,
-        accept_quarantined: bool = True,
+        options: ReadOptions = DEFAULTS,
+        **changed: Unpack[OptionValues],
     ) -> Answer:
         """Rows of one view: merged first, then filtered, then limited.
 
@@ -67,10 +67,8 @@ class Serving:
             view: its name.
             where: filters; all must hold.
             columns: which columns, in which order; all when empty.
-            limit: how many rows to return at most; `row_count` counts all.
-            mode: `live`, `batch` or `source`.
-            freshness_target_s: how old the frontier of a live answer may be; older, and the source is read.
-            accept_quarantined: refuse rather than answer when resources of the view cannot be read.
+            options: how the question is answered.
+            changed: single options that differ, such as `mode="batch"`.
 
         Raises:
             BadRequestError: unknown view, column, operator or value.
@@ -78,21 +76,23 @@ class Serving:
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
-        with self._layers([view], mode, freshness_target_s, accept_quarantined=accept_quarantined) as layers:
-            layer = layers.layers[view]
-            shown = _columns(layer.view, columns)
-            matching, parameters = condition(where, layer.view.columns, prefix="lp:filter:")
-            counts = self._view_counts(layers, layer, matching, parameters)
-            merged = with_views([layer])
+        options = replace(options, **changed)
+        with self._open([view], self._published_digests(), options) as read:
+            merge_input = read.inputs[view]
+            shown = check_columns(merge_input.view, columns)
+            matching, parameters = condition(where, merge_input.view.columns, prefix="lp:filter:")
+            counts = self._count_view(read, merge_input, matching, parameters)
+            merged = with_views([merge_input])
             statement = sql.SQL("{views}SELECT {columns} FROM {view} WHERE {matching} LIMIT {limit}").format(
                 views=merged.text,
                 columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in shown),
                 view=sql.Identifier(view),
                 matching=matching,
-                limit=sql.Literal(limit),
+                limit=sql.Literal(options.limit),
             )
-            rows = self._execute(layers, statement, {**merged.parameters, **parameters}).fetchall()
-            answer = _answer(layers, mode, rows, shown, counts.total, counts if mode == "live" else None)
+            rows = self._execute(read, statement, {**merged.parameters, **parameters}).fetchall()
+            given = counts if options.mode == "live" else None
+            answer = _make_answer(read, options.mode, rows, shown, counts.total, given)
         return replace(answer, seconds=time.monotonic() - began)
 
     def select(
@@ -100,22 +100,16 @@ class Serving:
         statement: str,
         parameters: Mapping[str, Any] | None = None,
         *,
-        limit: int | None = None,
-        mode: Mode = "live",
-        freshness_target_s: float | None = _UNSET,
-        compare: bool = False,
-        accept_quarantined: bool = True,
+        options: ReadOptions = DEFAULTS,
+        **changed: Unpack[OptionValues],
     ) -> Answer:
         """Rows of one SELECT over the views by their names, each of them merged.
 
         Args:
             statement: one SELECT; `:name` stands for a parameter.
             parameters: values of the parameters, bound and never interpolated.
-            limit: how many rows to return at most; `row_count` counts all.
-            mode: `live`, `batch` or `source`.
-            freshness_target_s: how old the frontier of a live answer may be; older, and the source is read.
-            compare: tell as well what batch alone would have answered (runs the statement on both).
-            accept_quarantined: refuse rather than answer when resources of the views cannot be read.
+            options: how the question is answered.
+            changed: single options that differ, such as `compare=True`.
 
         Raises:
             BadRequestError: not one SELECT over known views, or parameters that do not fit it.
@@ -123,22 +117,23 @@ class Serving:
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
-        guarded = guard(statement, self.known_views())
-        values = _bound(guarded, parameters or {})
-        names = guarded.views_used
-        with self._layers(names, mode, freshness_target_s, accept_quarantined=accept_quarantined) as layers:
-            chosen = [layers.layers[name] for name in names]
+        options = replace(options, **changed)
+        digests = self._published_digests()
+        guarded = guard(statement, {*self.views, *digests})
+        values = check_parameters(guarded, parameters or {})
+        with self._open(guarded.views_used, digests, options) as read:
+            inputs = [read.inputs[name] for name in guarded.views_used]
             limited = sql.SQL("SELECT * FROM ({}\n) AS answer LIMIT {}").format(
-                sql.SQL(guarded.text), sql.Literal(limit)
+                sql.SQL(guarded.text), sql.Literal(options.limit)
             )
-            cursor = self._execute(layers, *_over(chosen, limited, values))
+            cursor = self._execute(read, *_over(inputs, limited, values))
             columns = columns_of(cursor.description)
             rows = cursor.fetchall()
-            counts = self._sql_counts(layers, chosen, guarded, values) if compare else None
+            counts = self._count_sql(read, inputs, guarded, values) if options.compare else None
             total = counts.total if counts else len(rows)
-            if counts is None and limit is not None and len(rows) == limit:
-                total = self._count(layers, chosen, guarded, values)
-            answer = _answer(layers, mode, rows, columns, total, counts)
+            if counts is None and options.limit is not None and len(rows) == options.limit:
+                total = self._count(read, inputs, guarded, values)
+            answer = _make_answer(read, options.mode, rows, columns, total, counts)
         return replace(answer, seconds=time.monotonic() - began)
 
     def generation(self) -> Generation | None:
@@ -146,112 +141,121 @@ class Serving:
         with self.database.connect() as connection:
             return published(connection)
 
-    def known_views(self) -> dict[str, View]:
-        """Views that may be asked: as published, or else as their files define them."""
-        generation = self.generation()
-        held = {name: known.view for name, known in generation.views.items()} if generation else {}
-        return {**self.views, **held}
-
     def close(self) -> None:
         """Close pooled connections."""
         self.database.close()
         if self.overlay:
             self.overlay.close()
 
+    def _published_digests(self) -> dict[str, str]:
+        with self.database.connect() as connection:
+            return published_digests(connection)
+
     @contextmanager
-    def _layers(
-        self, names: Sequence[str], mode: Mode, freshness_target_s: float | None, *, accept_quarantined: bool
-    ) -> Iterator[OpenRead]:
-        known = self.known_views()
-        for name in names:
-            if name not in known:
-                close = suggest(name, known)
-                hint = f"did you mean {close}?" if close else f"known views: {', '.join(sorted(known))}"
-                raise BadRequestError(f"unknown view {name}", hint=hint)
-        target = self.settings.freshness_target_s if freshness_target_s is _UNSET else freshness_target_s
+    def _open(self, names: Sequence[str], digests: Mapping[str, str], options: ReadOptions) -> Iterator[OpenRead]:
+        check_views(names, {*self.views, *digests})
         opened: AbstractContextManager[OpenRead]
-        if mode == "live":
+        if options.mode == "live":
             overlay = self.overlay if self.settings.speed_layer else None
-            opened = open_live(self.database, overlay, self.settings, names, freshness_target_s=target)
-        elif mode == "batch":
+            target = options.freshness_target_s or self.settings.freshness_target_s
+            opened = open_live(self.database, overlay, self.settings, names, freshness_target_s=target, digests=digests)
+        elif options.mode == "batch":
             opened = open_batch(self.database, names)
-        elif mode == "source":
+        elif options.mode == "source":
             opened = open_source(self.database, self.settings, self.views, names)
         else:
-            raise BadRequestError(f"unknown mode {mode}", hint="live, batch or source")
+            raise BadRequestError(f"unknown mode {options.mode}", hint="live, batch or source")
         try:
-            with opened as layers:
-                if layers.quarantined and not accept_quarantined:
+            with opened as read:
+                if read.quarantined and not options.accept_quarantined:
                     raise QuarantinedError(
-                        f"{len(layers.quarantined)} resources cannot be read, first {layers.quarantined[0].resource}",
+                        f"{len(read.quarantined)} resources cannot be read, first {read.quarantined[0].resource}",
                         hint="correct them in HAPI, or accept an answer without them",
                     )
-                yield layers
+                yield read
         except psycopg.Error as error:
             raise query_failed(error) from error
 
     def _execute(
-        self, layers: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any]
+        self, read: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any]
     ) -> psycopg.Cursor[tuple[Any, ...]]:
         timeout = sql.SQL("SET LOCAL statement_timeout = {}").format(
             sql.Literal(int(self.settings.query_timeout_s * 1000))
         )
-        layers.connection.execute(timeout)
-        # The second fence around an analyst's SQL: a name that is no view of the WITH clause finds nothing.
-        layers.connection.execute("SET LOCAL search_path = ''")
-        return layers.connection.execute(statement, dict(parameters))
+        read.connection.execute(timeout)
+        # The second fence around an analyst's SQL: a name that is not in the WITH clause finds nothing.
+        read.connection.execute("SET LOCAL search_path = ''")
+        return read.connection.execute(statement, dict(parameters))
 
-    def _view_counts(
-        self, layers: OpenRead, layer: MergeInput, matching: sql.Composed, parameters: Mapping[str, Any]
+    def _count_view(
+        self, read: OpenRead, merge_input: MergeInput, matching: sql.Composed, parameters: Mapping[str, Any]
     ) -> Counts:
-        if not layer.entries:
-            statement = sql.SQL("SELECT count(*) FROM {} AS batch WHERE {}").format(layer.table, matching)
-            (batch,) = self._one(layers, statement, parameters)
+        if not merge_input.entries:
+            statement = sql.SQL("SELECT count(*) FROM {} AS batch WHERE {}").format(merge_input.table, matching)
+            (batch,) = self._fetch_one(read, statement, parameters)
             return Counts(batch, batch, 0, 0, 0, 0)
-        fragment = gains_and_losses(layer, matching)
-        batch, added, removed, entries, overlapping = self._one(
-            layers, fragment.text, {**fragment.parameters, **parameters}
+        fragment = gains_and_losses(merge_input, matching)
+        batch, added, removed, entries, overlapping = self._fetch_one(
+            read, fragment.text, {**fragment.parameters, **parameters}
         )
         return Counts(batch + added - removed, batch, entries, overlapping, added, removed)
 
-    def _sql_counts(
-        self, layers: OpenRead, chosen: Sequence[MergeInput], guarded: GuardedSelect, values: Mapping[str, Any]
+    def _count_sql(
+        self, read: OpenRead, inputs: Sequence[MergeInput], guarded: GuardedSelect, values: Mapping[str, Any]
     ) -> Counts:
-        if not any(layer.entries for layer in chosen):
-            total = self._count(layers, chosen, guarded, values)
+        if not any(merge_input.entries for merge_input in inputs):
+            total = self._count(read, inputs, guarded, values)
             return Counts(total, total, 0, 0, 0, 0)
-        superseded = superseding(chosen)
-        entries, overlapping = self._one(layers, superseded.text, superseded.parameters)
-        merged, batch = with_views(chosen), with_views(batch_only(chosen))
+        superseded = superseding(inputs)
+        entries, overlapping = self._fetch_one(read, superseded.text, superseded.parameters)
+        merged, batch = with_views(inputs), with_views(batch_only(inputs))
         statement = sql.SQL(_COMPARISON).format(merged=merged.text, batch=batch.text, text=sql.SQL(guarded.text))
-        total, batch_count, added, removed = self._one(
-            layers, statement, {**merged.parameters, **batch.parameters, **values}
+        total, batch_count, added, removed = self._fetch_one(
+            read, statement, {**merged.parameters, **batch.parameters, **values}
         )
         return Counts(total, batch_count, entries, overlapping, added, removed)
 
     def _count(
-        self, layers: OpenRead, chosen: Sequence[MergeInput], guarded: GuardedSelect, values: Mapping[str, Any]
+        self, read: OpenRead, inputs: Sequence[MergeInput], guarded: GuardedSelect, values: Mapping[str, Any]
     ) -> int:
         counted = sql.SQL("SELECT count(*) FROM ({}\n) AS answer").format(sql.SQL(guarded.text))
-        (total,) = self._one(layers, *_over(chosen, counted, values))
+        (total,) = self._fetch_one(read, *_over(inputs, counted, values))
         return int(total)
 
-    def _one(self, layers: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-        row = self._execute(layers, statement, parameters).fetchone()
+    def _fetch_one(self, read: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+        row = self._execute(read, statement, parameters).fetchone()
         assert row is not None
         return row
 
 
 def _over(
-    chosen: Sequence[MergeInput], statement: sql.Composed, values: Mapping[str, Any]
+    inputs: Sequence[MergeInput], statement: sql.Composed, values: Mapping[str, Any]
 ) -> tuple[sql.Composed, dict[str, Any]]:
-    if not chosen:
+    if not inputs:
         return statement, dict(values)
-    merged = with_views(chosen)
+    merged = with_views(inputs)
     return sql.Composed([merged.text, statement]), {**merged.parameters, **values}
 
 
-def _columns(view: View, names: Sequence[str]) -> tuple[Column, ...]:
+def check_views(names: Sequence[str], known: Collection[str]) -> None:
+    """Check that views of these names may be asked.
+
+    Raises:
+        BadRequestError: one of them is unknown.
+    """
+    for name in names:
+        if name not in known:
+            close = suggest(name, known)
+            hint = f"did you mean {close}?" if close else f"known views: {', '.join(sorted(known))}"
+            raise BadRequestError(f"unknown view {name}", hint=hint)
+
+
+def check_columns(view: View, names: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of a view by their names, in this order; all of them when no name is given.
+
+    Raises:
+        BadRequestError: the view lacks one of them, or one is asked for twice.
+    """
     by_name = {column.name: column for column in view.columns}
     for name in names:
         if name not in by_name:
@@ -263,17 +267,23 @@ def _columns(view: View, names: Sequence[str]) -> tuple[Column, ...]:
     return tuple(by_name[name] for name in names) if names else view.columns
 
 
-def _bound(guarded: GuardedSelect, given: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(guarded: GuardedSelect, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a statement's parameters: one for each, and no others.
+
+    Raises:
+        BadRequestError: a value is missing, or no parameter has its name.
+    """
     missing = [name for name in guarded.parameters if name not in given]
     unused = [name for name in given if name not in guarded.parameters]
-    if missing or unused:
-        what = f"no value for :{missing[0]}" if missing else f"the statement has no parameter :{unused[0]}"
-        raise BadRequestError(what)
+    if missing:
+        raise BadRequestError(f"no value for :{missing[0]}")
+    if unused:
+        raise BadRequestError(f"the statement has no parameter :{unused[0][:80]}")
     return dict(given)
 
 
-def _answer(
-    layers: OpenRead,
+def _make_answer(
+    read: OpenRead,
     mode: Mode,
     rows: Sequence[Sequence[Any]],
     columns: Sequence[Column],
@@ -284,13 +294,13 @@ def _answer(
         frame=to_frame(rows, columns),
         columns=tuple(columns),
         row_count=total,
-        valid_as_of=layers.frontier.taken_at,
-        generation=layers.generation.number if layers.generation and mode != "source" else None,
+        valid_as_of=read.frontier.taken_at,
+        generation=read.generation.number if read.generation and mode != "source" else None,
         mode=mode,
-        sources=layers.sources,
+        sources=read.sources,
         counts=counts,
-        quarantined=layers.quarantined,
-        notes=layers.notes,
+        quarantined=read.quarantined,
+        notes=read.notes,
     )
 
 
@@ -302,7 +312,7 @@ _IN_SQL = {
     "22012": "division by zero",
     "21000": "a subquery that stands for one value gives several rows",
 }
-"""What an SQLSTATE means in a question; in a body of a resource it means something else (`source.flatten`)."""
+"""What an SQLSTATE means in a question; for the body of a resource it means something else (`source.flatten`)."""
 
 
 def query_failed(error: psycopg.Error) -> QueryFailedError:

@@ -1,21 +1,19 @@
-"""HAPI's tables as one relation of resources, and what changed in them since a mark."""
+"""The source: HAPI's tables as one relation of resources, snapshots of them, and what changed since a snapshot.
 
+It knows HAPI's tables and nothing of views, generations or the overlay. Start with `tables.py` (the seam) and
+`snapshot.py` (the order of snapshots).
+"""
+
+from lambda_pipeline.source.bodies import Unreadable
 from lambda_pipeline.source.changes import Change, by_key, changes_since, current_state
 from lambda_pipeline.source.flatten import Flattened, flatten
+from lambda_pipeline.source.keys import NO_PARTITION, ResourceKey, ResourceRange
 from lambda_pipeline.source.schema import HapiSchema, read_schema
 from lambda_pipeline.source.snapshot import SnapshotMark, marked_snapshot
-from lambda_pipeline.source.tables import (
-    EVERYTHING,
-    HapiTables,
-    ResourceKey,
-    ResourceRange,
-    ResourceRelation,
-    Unreadable,
-    open_tables,
-)
+from lambda_pipeline.source.tables import HapiTables, ResourceRelation, open_tables
 
 __all__ = [
-    "EVERYTHING",
+    "NO_PARTITION",
     "Change",
     "Flattened",
     "HapiSchema",

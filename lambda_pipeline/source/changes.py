@@ -1,9 +1,12 @@
-"""What changed since a mark: the rows that its snapshot had not seen.
+"""What changed since a mark: the rows that its snapshot did not see, and the current state of resources.
 
-The system column `xmin` names the transaction that wrote a row; every transaction below the `xmin` of a snapshot
-was over when it was taken. So the rows it had not seen are among `age(xmin) <= age(mark.xmin)`: too many perhaps,
-never too few, and without any clock. `res_updated` only narrows the scan of a large table (`updated_since`), and
-whoever uses it must scan without it now and then.
+The system column `xmin` names the transaction that wrote a row. Every transaction below the `xmin` of a snapshot was
+over when it was taken. So the rows that it did not see are among those with `age(xmin) <= age(mark.xmin)`. These may be
+too many, which is harmless, but never too few; no clock is involved. `res_updated` only narrows the scan of a large
+table (`updated_since`), and a caller that uses it must scan without it from time to time.
+
+What leaves no row to ask (`$expunge`, `$meta-delete`) is found with `inventory.py`.
+The argument: docs/guarantees.md, "A poll sees whole transactions", "Changes without a trace".
 """
 
 from collections.abc import Collection, Sequence
@@ -12,23 +15,25 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import sql
+from psycopg.rows import args_row
 
 from lambda_pipeline.database import Connection
+from lambda_pipeline.source.keys import ResourceKey
 from lambda_pipeline.source.snapshot import SnapshotMark
-from lambda_pipeline.source.tables import HapiTables, ResourceKey
+from lambda_pipeline.source.tables import HapiTables
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The current state of a row of HAPI's, or of a resource (`by_key`, `current_state`).
+    """The current state of one row of `hfj_resource`, or of one resource (`by_key`, `current_state`).
 
     Attributes:
         res_id: HAPI's primary key.
         key: its identity.
-        version: what `hfj_resource` says is current.
-        last_updated: HAPI's stamp; decides nothing.
-        deleted: whether the current state is a delete; `hfj_resource` alone says so.
-        fingerprint: equal for two reads of one row version with one set of tags, and for nothing else.
+        version: the current version, according to `hfj_resource`.
+        last_updated: HAPI's timestamp; it decides nothing.
+        deleted: whether the current state is a delete, according to `hfj_resource`.
+        fingerprint: equal for two reads of one row version with the same tags, and for nothing else.
     """
 
     res_id: int
@@ -49,20 +54,20 @@ def changes_since(
     version_rows: bool = True,
     res_ids: Sequence[int] | None = None,
 ) -> list[Change]:
-    """Rows of these types that may have changed since the mark, oldest `res_id` first.
+    """Find the rows of these types that may have changed since the mark, by `res_id`.
 
     Args:
         connection: in a snapshot no earlier than `since`.
         tables: HAPI's tables.
         types: resource types.
-        since: everything that this mark saw is left out, as far as `xmin` can tell.
-        updated_since: only rows stamped at this time or later (uses the index on `res_updated`).
-        version_rows: ask version rows as well, for histories rewritten in place without touching the resource row.
-        res_ids: only these resources, found by key rather than by a scan.
+        since: rows that this mark saw are left out where `xmin` shows it.
+        updated_since: only rows whose HAPI timestamp is at or after this time (uses the index on `res_updated`).
+        version_rows: also scan version rows, whose bodies HAPI may rewrite without a write to the resource row.
+        res_ids: only these resources, looked up by key instead of a scan.
     """
     narrowed = sql.SQL("TRUE")
     if updated_since is not None:
-        narrowed = sql.SQL("r.res_updated >= %(since_stamp)s AT TIME ZONE %(zone)s")
+        narrowed = sql.SQL("r.res_updated >= %(updated_since)s AT TIME ZONE %(zone)s")
     among = sql.SQL("TRUE" if res_ids is None else "res_id = ANY (%(res_ids)s)")
     resources = tables.schema.table("hfj_resource")
     written = [sql.SQL(_RESOURCE_WRITTEN).format(resources=resources, narrowed=narrowed, among=among)]
@@ -70,52 +75,53 @@ def changes_since(
         written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_tag"), among=among))
         if version_rows:
             written.append(sql.SQL(_ROW_WRITTEN).format(table=tables.schema.table("hfj_res_ver"), among=among))
-    # An array, not a join: one scan finds the few, the primary key fetches them, whatever the statistics say.
+    # An array instead of a join: one scan finds the few rows and the primary key fetches them, even where statistics
+    # are wrong, as they are after a bulk load.
     condition = sql.SQL("r.res_id = ANY (ARRAY({})) AND r.res_type = ANY (%(types)s)").format(
         sql.SQL(" UNION ").join(written)
     )
     parameters = {
         "types": sorted(types),
         "since": str(since.xmin),
-        "since_stamp": updated_since,
+        "updated_since": updated_since,
         "res_ids": None if res_ids is None else list(res_ids),
     }
     return _changes(connection, tables, condition, parameters)
 
 
 def current_state(connection: Connection, tables: HapiTables, keys: Collection[ResourceKey]) -> list[Change]:
-    """The current state of these resources, one change a key, whenever they changed; expunged ones are missing.
+    """Read the current state of these resources, one change per key; expunged ones are missing.
 
-    A database that was upgraded without HAPI's migrator may hold several rows of one logical id. The living one is the
-    resource. Of several living ones none can be told to be it (`HapiTables.duplicates`); one stands for all.
+    A database that was upgraded without HAPI's migrator may hold several rows of one logical id. The living row is the
+    resource. If several are living, none can be shown to be it (`HapiTables.duplicates`); one of them is returned.
     """
-    condition = sql.SQL(
+    condition = tables.compose(
         "(r.res_type, {partition}, {id}) IN (SELECT * FROM unnest(%(key_types)s::text[], %(partitions)s::integer[],"
         " %(ids)s::text[]))"
-    ).format(partition=tables.partition, id=tables.logical_id)
+    )
     ordered = sorted(keys)
     parameters = {
         "key_types": [key.type for key in ordered],
         "partitions": [key.partition for key in ordered],
         "ids": [key.id for key in ordered],
     }
-    rows: dict[ResourceKey, list[Change]] = {}
+    found: dict[ResourceKey, list[Change]] = {}
     for row in _changes(connection, tables, condition, parameters):
-        rows.setdefault(row.key, []).append(row)
-    return [_of_one_key(of_key) for of_key in rows.values()]
+        found.setdefault(row.key, []).append(row)
+    return [_merge_rows(rows) for rows in found.values()]
 
 
 def by_key(connection: Connection, tables: HapiTables, candidates: Sequence[Change]) -> list[Change]:
-    """The current state of the resources that these rows belong to, one change a key.
+    """Read the current state of the resources that these rows belong to, one change per key.
 
-    Where several rows may have one logical id, the others have a say in it as well, whether they changed or not.
+    Where several rows may have one logical id, the rows that did not change count too.
     """
     if not tables.schema.unfilled_fhir_id or not candidates:
         return list(candidates)
     return current_state(connection, tables, {candidate.key for candidate in candidates})
 
 
-def _of_one_key(rows: Sequence[Change]) -> Change:
+def _merge_rows(rows: Sequence[Change]) -> Change:
     living = [row for row in rows if not row.deleted]
     return replace((living or rows)[0], fingerprint="|".join(row.fingerprint for row in rows))
 
@@ -123,23 +129,23 @@ def _of_one_key(rows: Sequence[Change]) -> Change:
 def _changes(
     connection: Connection, tables: HapiTables, condition: sql.Composable, parameters: dict[str, Any]
 ) -> list[Change]:
-    query = sql.SQL(_CHANGES).format(
-        id=tables.logical_id,
-        partition=tables.partition,
-        forced_ids=tables.forced_id_join,
-        resources=tables.schema.table("hfj_resource"),
-        versions=tables.schema.table("hfj_res_ver"),
-        tags=tables.schema.table("hfj_res_tag"),
-        condition=condition,
-    )
-    return [_change(row) for row in connection.execute(query, {"zone": tables.timezone, **parameters})]
+    query = tables.compose(_CHANGES, condition=condition)
+    cursor = connection.cursor(row_factory=args_row(_change))
+    return cursor.execute(query, {"zone": tables.timezone, **parameters}).fetchall()
 
 
-def _change(row: Sequence[Any]) -> Change:
-    res_id, partition, resource_type, logical_id, version, last_updated, deleted, fingerprint = row
-    return Change(
-        res_id, ResourceKey(partition, resource_type, logical_id), version, last_updated, deleted, fingerprint
-    )
+def _change(
+    res_id: int,
+    partition: int,
+    resource_type: str,
+    logical_id: str,
+    version: int,
+    last_updated: datetime,
+    deleted: bool,  # noqa: FBT001 (called by psycopg, by position)
+    fingerprint: str,
+) -> Change:
+    key = ResourceKey(partition, resource_type, logical_id)
+    return Change(res_id, key, version, last_updated, deleted, fingerprint)
 
 
 _RESOURCE_WRITTEN = """SELECT r.res_id FROM {resources} r

@@ -1,7 +1,10 @@
-"""Every living resource with the state it is in: what a nightly comparison of keys is made of.
+"""Inventory of the source: key and fingerprint of every living resource, and a digest of all rows.
 
-An expunged resource leaves no trace, and a removed tag leaves no stamp and no new row. Comparing this inventory
-with the one that a generation was made from finds both, without reading a single body.
+An expunged resource leaves no row, and a removed tag leaves no timestamp and no new row: there is no `xmin` to ask.
+Comparing this inventory with the one that a generation was made from (`batch/key_comparison.py`) finds both without
+reading a body. The digest tells a poll cheaply whether that comparison is needed.
+
+The argument: docs/guarantees.md, "Changes without a trace".
 """
 
 from collections.abc import Collection, Sequence
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from lambda_pipeline.database import Connection
+from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.source.tables import HapiTables, ResourceRelation
 
 
@@ -21,16 +24,12 @@ def inventory(tables: HapiTables, types: Collection[str], res_ids: Sequence[int]
     Args:
         tables: HAPI's tables; resources that share a logical id are left out.
         types: resource types.
-        res_ids: only these.
+        res_ids: only these; all when None.
     """
-    query = sql.SQL(_INVENTORY).format(
-        id=tables.logical_id,
-        partition=tables.partition,
-        forced_ids=tables.forced_id_join,
-        resources=tables.schema.table("hfj_resource"),
-        tags=tables.schema.table("hfj_res_tag"),
-        narrowed=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(inventory_ids)s)"),
-        tags_narrowed=sql.SQL("TRUE" if res_ids is None else "t.res_id = ANY (%(inventory_ids)s)"),
+    query = tables.compose(
+        _INVENTORY,
+        condition=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(inventory_ids)s)"),
+        tags_condition=sql.SQL("TRUE" if res_ids is None else "t.res_id = ANY (%(inventory_ids)s)"),
     )
     return ResourceRelation(
         query,
@@ -44,11 +43,11 @@ def inventory(tables: HapiTables, types: Collection[str], res_ids: Sequence[int]
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What a set of rows adds up to: cheap to take, and different when any of them is gone.
+    """A checksum of a set of rows: cheap to read, and another one when a row is missing.
 
     Attributes:
-        resources: number and exclusive-or of the hashed `res_id` of every resource row.
-        tags: the same of every tag row.
+        resources: number of resource rows, and exclusive-or of their hashed `res_id`.
+        tags: the same for tag rows.
     """
 
     resources: tuple[int, int]
@@ -64,11 +63,11 @@ class Digest:
         return cls((count, mixed), (tag_count, tag_mixed))
 
     def lacks_after(self, created: "Digest", now: "Digest") -> bool:
-        """Whether more happened than these creations: then something was taken away without a trace."""
+        """Whether `now` is not this digest plus the created resources: then rows were removed or tags changed."""
         return now != self.with_created(created)
 
     def with_created(self, created: "Digest") -> "Digest":
-        """What it is once these resources are there as well; their tags are not known."""
+        """This digest plus the created resources; their tags are not counted."""
         return Digest((self.resources[0] + created.resources[0], self.resources[1] ^ created.resources[1]), self.tags)
 
 
@@ -79,23 +78,29 @@ def take_digest(
     tagged_types: Collection[str],
     res_ids: Sequence[int] | None = None,
 ) -> Digest:
-    """The digest of all resource rows of these types, deleted ones too, or of some; and of tags of `tagged_types`."""
-    query = sql.SQL(_DIGEST).format(
-        resources=tables.schema.table("hfj_resource"),
-        tags=tables.schema.table("hfj_res_tag"),
-        narrowed=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(res_ids)s)"),
+    """Read the digest of all resource rows of these types, deleted ones included, and of the tags of `tagged_types`.
+
+    Args:
+        connection: in the snapshot.
+        tables: HAPI's tables.
+        types: resource types.
+        tagged_types: types whose views read `meta`.
+        res_ids: only these resource rows; all when None.
+    """
+    query = tables.compose(
+        _DIGEST,
+        condition=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(res_ids)s)"),
         tagged=sql.SQL("t.res_type = ANY (%(tagged)s)" if tagged_types else "FALSE"),
     )
     parameters = {"types": sorted(types), "tagged": sorted(tagged_types), "res_ids": list(res_ids or ())}
-    row = connection.execute(query, parameters).fetchone()
-    assert row is not None
-    return Digest((row[0], row[1]), (row[2], row[3]))
+    count, mixed, tag_count, tag_mixed = fetch_one(connection, query, parameters)
+    return Digest((count, mixed), (tag_count, tag_mixed))
 
 
 _DIGEST = """
 SELECT resource.*, tag.*
   FROM (SELECT count(*), coalesce(bit_xor(hashint8extended(r.res_id, 0)), 0)
-          FROM {resources} r WHERE r.res_type = ANY (%(types)s) AND {narrowed}) AS resource,
+          FROM {resources} r WHERE r.res_type = ANY (%(types)s) AND {condition}) AS resource,
        (SELECT count(*), coalesce(bit_xor(hashint8extended(t.res_id, t.tag_id)), 0)
           FROM {tags} t WHERE {tagged}) AS tag"""
 
@@ -105,6 +110,6 @@ SELECT r.res_type::text AS resource_type, {partition} AS partition, {id} AS id, 
   FROM {resources} r
   {forced_ids}
   LEFT JOIN (SELECT t.res_id, md5(string_agg(t.tag_id::text, ',' ORDER BY t.tag_id)) AS digest
-               FROM {tags} t WHERE {tags_narrowed} GROUP BY t.res_id) tagged ON tagged.res_id = r.res_id
- WHERE r.res_type = ANY (%(inventory_types)s) AND r.res_deleted_at IS NULL AND {narrowed}
+               FROM {tags} t WHERE {tags_condition} GROUP BY t.res_id) tagged ON tagged.res_id = r.res_id
+ WHERE r.res_type = ANY (%(inventory_types)s) AND r.res_deleted_at IS NULL AND {condition}
    AND r.res_id <> ALL (%(inventory_duplicates)s)"""

@@ -1,11 +1,14 @@
-"""What HAPI's tables look like in this database: HAPI's versions differ, and upgrades leave old shapes behind."""
+"""Which of HAPI's tables and columns exist in this database: HAPI's versions differ, and upgrades leave old shapes.
+
+What is read from them stands in `tables.py`, `changes.py` and `inventory.py`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from lambda_pipeline.database import Connection
+from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.errors import SourceError
 
 REQUIRED = {
@@ -19,13 +22,13 @@ OPTIONAL = ("hfj_forced_id",)
 
 @dataclass(frozen=True, slots=True)
 class HapiSchema:
-    """Names of HAPI's tables and what they have.
+    """Names and columns of HAPI's tables.
 
     Attributes:
-        schema: the PostgreSQL schema they are in.
-        columns: of each table that exists and may be read.
+        schema: the PostgreSQL schema that they are in.
+        columns: names of the columns, by table that exists and may be read.
         unfilled_fhir_id: some rows have no `fhir_id` (a schema older than HAPI 7.0, or upgraded without HAPI's
-            migrator): ids come from `hfj_forced_id` as well, and two rows may have one logical id.
+            migrator): ids also come from `hfj_forced_id`, and two rows may have the same logical id.
     """
 
     schema: str
@@ -33,7 +36,7 @@ class HapiSchema:
     unfilled_fhir_id: bool
 
     def table(self, name: str) -> sql.Identifier:
-        """A qualified table name."""
+        """The qualified name of a table."""
         return sql.Identifier(self.schema, name)
 
     def has(self, table: str, column: str) -> bool:
@@ -47,7 +50,7 @@ class HapiSchema:
 
 
 def read_schema(connection: Connection, schema: str) -> HapiSchema:
-    """Read which of HAPI's tables and columns are there.
+    """Read which of HAPI's tables and columns exist.
 
     Raises:
         SourceError: a table or column that is needed is missing, or the role may not read it.
@@ -74,11 +77,11 @@ def read_schema(connection: Connection, schema: str) -> HapiSchema:
 def _unfilled_fhir_id(connection: Connection, schema: str, found: Mapping[str, frozenset[str]]) -> bool:
     if "fhir_id" not in found["hfj_resource"]:
         return True
-    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE fhir_id IS NULL)").format(
-        sql.Identifier(schema, "hfj_resource")
+    (unfilled,) = fetch_one(
+        connection,
+        sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE fhir_id IS NULL)").format(sql.Identifier(schema, "hfj_resource")),
     )
-    row = connection.execute(statement).fetchone()
-    return bool(row and row[0])
+    return bool(unfilled)
 
 
 _COLUMNS = """

@@ -1,7 +1,9 @@
-"""Marks: database snapshots, and the order between them.
+"""Snapshot marks: the identity of a database snapshot, and the order between snapshots.
 
 Snapshots of one server are totally ordered by what they see. `SnapshotMark.covered_by` decides that order exactly, from
-`pg_current_snapshot()` alone: no clock, no lock. Timestamps here are for people.
+`pg_current_snapshot()` alone: no clock and no lock. The timestamp in a mark is for people.
+
+The argument: docs/guarantees.md, "Snapshots order everything". Coverage is decided in `speed/`.
 """
 
 from collections.abc import Iterator
@@ -10,25 +12,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from lambda_pipeline.database import Connection, repeatable_read
+from lambda_pipeline.database import Connection, fetch_one, repeatable_read
 from lambda_pipeline.errors import SourceError
 from lambda_pipeline.source.table_lock import lock_tables, readable_tables
 
 HORIZON = 2_000_000_000
-"""Transactions after which the `xmin` of a row tells nothing about a mark.
+"""Number of transactions after which the `xmin` of a row can no longer be compared with a mark.
 
-It is compared modulo 2^32 as a signed number; this is below 2^31 by more than can be open at once."""
+PostgreSQL compares `xmin` modulo 2^32 as a signed number, so distances must stay below 2^31. This is below that by more
+transactions than can be open at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotMark:
-    """One snapshot of one database.
+    """The identity of one snapshot of one database.
 
     Attributes:
-        cluster: system identifier, timeline and database: marks of different clusters cannot be compared.
-        xmin: every transaction below was over.
-        xmax: no transaction from here on had begun.
-        running: those in between that were still running, so that their rows were not seen.
+        cluster: system identifier, timeline and database; marks of different clusters cannot be compared.
+        xmin: every transaction below this number was over.
+        xmax: no transaction from this number on was over.
+        running: transactions in between that were still running, so that their rows were not seen.
         taken_at: the server's clock just before the snapshot: a lower bound of the moment it shows.
     """
 
@@ -40,7 +43,7 @@ class SnapshotMark:
 
     @classmethod
     def of(cls, cluster: str, snapshot: str, taken_at: datetime) -> Self:
-        """From the text of `pg_current_snapshot()`: `xmin:xmax:running,...`."""
+        """Build a mark from the text of `pg_current_snapshot()`: `xmin:xmax:running,...`."""
         xmin, xmax, running = snapshot.split(":")
         return cls(cluster, int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))), taken_at)
 
@@ -59,6 +62,8 @@ class SnapshotMark:
 
         True exactly when no transaction that was over here is in the future of `other`, or still running in it.
         """
+        # Between the two snapshots a transaction may end that was running in the older one (`running`), or one that
+        # began after it (`xmax`): either condition alone misses one of them.
         return (
             self.cluster == other.cluster
             and self.xmax <= other.xmax
@@ -66,11 +71,11 @@ class SnapshotMark:
         )
 
     def reaches(self, now: "SnapshotMark") -> bool:
-        """Whether rows can still be asked, in the snapshot `now`, if this one had seen them: see `HORIZON`."""
+        """Whether the snapshot `now` can still tell which rows this one did not see: see `HORIZON`."""
         return self.cluster == now.cluster and now.xmax - self.xmin <= HORIZON
 
     def later(self, other: "SnapshotMark") -> "SnapshotMark":
-        """Whichever of the two sees more."""
+        """The one of the two that sees more."""
         return other if self.covered_by(other) else self
 
 
@@ -78,32 +83,30 @@ class SnapshotMark:
 def marked_snapshot(
     connection: Connection, *, read_only: bool = True, hapi_schema: str | None = None
 ) -> Iterator[SnapshotMark]:
-    """A `REPEATABLE READ` transaction and the mark of its snapshot.
+    """Run the `with` block in a `REPEATABLE READ` transaction; gives the mark of its snapshot.
 
     Args:
         connection: not in a transaction.
-        read_only: whether nothing may be written in it.
-        hapi_schema: schema of HAPI's tables, if the snapshot is to read them: they are held from before it is taken.
+        read_only: whether the transaction may not write.
+        hapi_schema: schema of HAPI's tables, if the snapshot is to read them: then they are locked before it is taken.
 
     Raises:
         SourceError: the server is a standby, whose snapshots cannot be ordered this way.
         SourceBusyError: the shape of HAPI's tables is being changed.
     """
-    held = readable_tables(connection, hapi_schema) if hapi_schema is not None else []
-    clock = connection.execute("SELECT clock_timestamp()").fetchone()
-    assert clock is not None
+    # Both read, and reading inside the transaction would take its snapshot before the tables are locked.
+    tables = readable_tables(connection, hapi_schema) if hapi_schema is not None else []
+    (taken_at,) = fetch_one(connection, "SELECT clock_timestamp()")
     with repeatable_read(connection, read_only=read_only):
-        lock_tables(connection, held)
-        row = connection.execute(_MARK).fetchone()
-        assert row is not None
-        snapshot, system, wal_file, database = row
+        lock_tables(connection, tables)
+        snapshot, system, wal_file, database = fetch_one(connection, _MARK)
         if wal_file is None:
             raise SourceError("HAPI's database is a standby", hint="point HAPI_DB_URL at the primary")
-        yield SnapshotMark.of(f"{system}/{int(wal_file[:8], 16)}/{database}", snapshot, clock[0])
+        yield SnapshotMark.of(f"{system}/{int(wal_file[:8], 16)}/{database}", snapshot, taken_at)
 
 
-# The name of a WAL file begins with the timeline that is written to. pg_control_checkpoint() shows the one before a
-# promotion until the first checkpoint after it.
+# The name of a WAL file begins with the timeline that is being written. After a promotion, pg_control_checkpoint()
+# shows the old timeline until the first checkpoint.
 _MARK = """
 SELECT pg_current_snapshot()::text,
        (SELECT system_identifier FROM pg_control_system()),

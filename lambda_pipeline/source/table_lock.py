@@ -1,8 +1,10 @@
-"""HAPI's tables, held in their shape from before a snapshot until the end of its transaction.
+"""Locks on the shape of HAPI's tables, from before a snapshot is taken until its transaction ends.
 
-A table that is rewritten (`ALTER TABLE`, `TRUNCATE`) after a snapshot was taken looks empty to it. Reading a table
-locks it against that, but a snapshot is older than the first reading of each table. `LOCK TABLE` takes no snapshot, so
-a transaction that begins with it cannot be overtaken: https://www.postgresql.org/docs/current/sql-lock.html
+A table that is rewritten (`ALTER TABLE`, `TRUNCATE`) after a snapshot was taken looks empty in it. Reading a table
+locks it against that, but the snapshot is older than the first read of each table. `LOCK TABLE` takes no snapshot, so
+in a transaction that begins with it the lock is older: https://www.postgresql.org/docs/current/sql-lock.html
+
+The argument: docs/guarantees.md, "Snapshots order everything". Only `snapshot.py` uses this.
 """
 
 import psycopg
@@ -13,20 +15,20 @@ from lambda_pipeline.errors import SourceBusyError
 from lambda_pipeline.source.schema import OPTIONAL, REQUIRED
 
 LOCK_TIMEOUT_S = 10
-"""How long a reader waits for whoever is changing a table of HAPI's."""
+"""How long a reader waits while the shape of a table is being changed."""
 
 
 def readable_tables(connection: Connection, schema: str) -> list[sql.Identifier]:
-    """Those of HAPI's tables that are there and may be read; to be asked before the transaction, for it reads."""
+    """HAPI's tables that exist and may be read; call it before the transaction, since it takes a snapshot."""
     rows = connection.execute(_READABLE, {"schema": schema, "tables": [*REQUIRED, *OPTIONAL]})
     return [sql.Identifier(schema, name) for (name,) in rows]
 
 
 def lock_tables(connection: Connection, tables: list[sql.Identifier], timeout_s: float = LOCK_TIMEOUT_S) -> None:
-    """Lock these tables against changes of their shape, as the first thing of a transaction; takes no snapshot.
+    """Lock these tables against changes of their shape, as the first statement of a transaction; takes no snapshot.
 
     Raises:
-        SourceBusyError: somebody is changing one of them, or waits to, and was not done in time.
+        SourceBusyError: the shape of one of them is being changed, and that did not end in time.
     """
     if not tables:
         return

@@ -1,110 +1,31 @@
 """HAPI's tables as one relation of resources: the seam that every view is compiled over.
 
-`HapiTables.stored` is the bulk path: bodies that are JSON text, joined by key and version. What that join cannot
-take (a body in a large object, a version row that is missing, an unknown encoding) is an exception: `exceptions`
-reads those one by one, gives what can be read to `given`, and names the rest. Nothing is ever dropped silently.
+`HapiTables.stored` is the bulk path: bodies that are JSON text, joined by key and version. What that join cannot read
+(a body in a large object, a missing version row, an unknown encoding) is an exception: `exceptions` reads those one by
+one; `given` is the relation over those that could be read, and the others are named. So every living resource is in
+exactly one of the three.
+
+Not here: which tables and columns exist (`schema.py`), the text of bodies (`bodies.py`), what changed (`changes.py`).
 """
 
-import gzip
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from lambda_pipeline.database import Connection
+from lambda_pipeline.source.bodies import Body, Unreadable, UnreadableBodyError, as_jsonb, read_body
+from lambda_pipeline.source.keys import NO_PARTITION, Member, ResourceKey, ResourceRange
 from lambda_pipeline.source.schema import HapiSchema, read_schema
-
-NO_PARTITION = -1
-"""Stands for HAPI's `PARTITION_ID` NULL, so that keys compare with plain equality."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ResourceKey:
-    """Identity of a resource: partition, type and logical id."""
-
-    partition: int
-    type: str
-    id: str
-
-    def __str__(self) -> str:
-        where = "" if self.partition == NO_PARTITION else f" in partition {self.partition}"
-        return f"{self.type}/{self.id}{where}"
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceRange:
-    """Which resources of a type: a closed range of `res_id`, or a list of them."""
-
-    low: int | None = None
-    high: int | None = None
-    res_ids: tuple[int, ...] | None = None
-
-    def condition(self, alias: str) -> sql.Composable:
-        """As SQL over the `res_id` of a table alias; parameters as in `parameters`."""
-        column = sql.Identifier(alias, "res_id")
-        if self.res_ids is not None:
-            return sql.SQL("{} = ANY (%(res_ids)s)").format(column)
-        if self.low is None:
-            return sql.SQL("TRUE")
-        return sql.SQL("{} BETWEEN %(low)s AND %(high)s").format(column)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Values for the parameters of `condition`."""
-        return {"res_ids": list(self.res_ids) if self.res_ids is not None else None, "low": self.low, "high": self.high}
-
-
-EVERYTHING = ResourceRange()
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceRelation:
-    """Something that may stand in FROM (…): see `View.select`."""
+    """A query that gives resources, for the FROM clause of a view: see `View.select`."""
 
     query: sql.Composable
     parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A resource whose text was read outside the bulk path."""
-
-    res_id: int
-    key: ResourceKey
-    version: int
-    last_updated: datetime
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A resource that has no rows because it cannot be read.
-
-    Attributes:
-        res_id: HAPI's primary key.
-        key: its identity.
-        version: the version that cannot be read.
-        sqlstate: of PostgreSQL's error, or empty when the body could not be fetched at all.
-        reason: for people; never holds a value of the resource.
-    """
-
-    res_id: int
-    key: ResourceKey
-    version: int
-    sqlstate: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One living resource of a type, without its body."""
-
-    res_id: int
-    key: ResourceKey
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,70 +33,71 @@ class HapiTables:
     """The relation of resources over one HAPI database, as one snapshot shows it.
 
     Attributes:
-        schema: what the tables look like.
-        timezone: zone of HAPI's JVM, in which `res_updated` is stored without saying so.
-        duplicates: living rows that share their logical id with another, which a database upgraded without HAPI's
-        migrator
-            may have: neither can be told to be the resource, so both are reported and left out.
+        schema: names and columns of HAPI's tables.
+        timezone: zone of HAPI's JVM, in which `res_updated` is stored without a zone.
+        duplicates: `res_id` of living rows that share their logical id with another living row. A database upgraded
+            without HAPI's migrator may have such rows. Neither can be shown to be the resource, so both are reported
+            and left out.
     """
 
     schema: HapiSchema
     timezone: str
     duplicates: frozenset[int] = field(default_factory=frozenset)
 
-    def members(self, connection: Connection, resource_type: str, scope: ResourceRange) -> list[Member]:
-        """Living resources of a type, by `res_id`."""
-        query = sql.SQL(_MEMBERS).format(
+    def compose(self, template: str, **more: sql.Composable) -> sql.Composed:
+        """Fill a SQL template over HAPI's tables.
+
+        Args:
+            template: may name {resources}, {versions}, {tags} (tables), and {partition}, {id} (expressions over the
+                alias `r` of resources; {id} needs {forced_ids}, a join, in the FROM clause).
+            more: fragments for other names.
+        """
+        return sql.SQL(template).format(
+            resources=self.schema.table("hfj_resource"),
+            versions=self.schema.table("hfj_res_ver"),
+            tags=self.schema.table("hfj_res_tag"),
             partition=self.partition,
             id=self.logical_id,
-            resources=self.schema.table("hfj_resource"),
             forced_ids=self.forced_id_join,
-            scope=scope.condition("r"),
+            **more,
         )
-        rows = connection.execute(query, {"resource_type": resource_type, **scope.parameters})
+
+    def members(self, connection: Connection, resource_type: str, resources: ResourceRange) -> list[Member]:
+        """Living resources of a type, by `res_id`."""
+        query = self.compose(_MEMBERS, condition=resources.condition("r"))
+        rows = connection.execute(query, {"resource_type": resource_type, **resources.parameters})
         return [
             Member(res_id, ResourceKey(partition, resource_type, logical_id), version)
             for res_id, partition, logical_id, version in rows
         ]
 
     def chunks(self, connection: Connection, resource_type: str, size: int) -> list[tuple[ResourceRange, int]]:
-        """Ranges of `res_id` that hold `size` living resources of the type each, with their number."""
-        query = sql.SQL(_CHUNKS).format(resources=self.schema.table("hfj_resource"))
-        rows = connection.execute(query, {"resource_type": resource_type, "size": size})
+        """Ranges of `res_id` that hold `size` living resources of the type each, with the number in each."""
+        rows = connection.execute(self.compose(_CHUNKS), {"resource_type": resource_type, "size": size})
         return [(ResourceRange(low=low, high=high), count) for low, high, count in rows]
 
     def deduplicated(self, connection: Connection, types: Collection[str]) -> "HapiTables":
-        """The same tables, knowing which living rows share a logical id. Costs nothing where HAPI keeps ids unique."""
+        """The same tables with `duplicates` of these types. Costs nothing where HAPI keeps logical ids unique."""
         if not self.schema.unfilled_fhir_id:
             return self
-        query = sql.SQL(_DUPLICATES).format(
-            partition=self.partition,
-            id=self.logical_id,
-            resources=self.schema.table("hfj_resource"),
-            forced_ids=self.forced_id_join,
-        )
-        rows = connection.execute(query, {"types": sorted(types)})
-        return HapiTables(self.schema, self.timezone, frozenset(res_id for (ids,) in rows for res_id in ids))
+        rows = connection.execute(self.compose(_DUPLICATES), {"types": sorted(types)})
+        return replace(self, duplicates=frozenset(res_id for (ids,) in rows for res_id in ids))
 
-    def stored(self, resource_type: str, scope: ResourceRange, *, complete: bool) -> ResourceRelation:
-        """Living resources of a type whose body is JSON text, with `complete` bodies (id and meta) if asked."""
-        query = sql.SQL(_STORED).format(
-            id=self.logical_id,
-            partition=self.partition,
-            body=_jsonb(sql.SQL("v.res_text_vc")),
-            resources=self.schema.table("hfj_resource"),
-            versions=self.schema.table("hfj_res_ver"),
-            forced_ids=self.forced_id_join,
-            source_uri=self._source_uri,
-            resource_scope=scope.condition("r"),
-            version_scope=scope.condition("v"),
+    def stored(self, resource_type: str, resources: ResourceRange, *, complete: bool) -> ResourceRelation:
+        """Living resources of a type whose body is JSON text; with `complete`, bodies get `id` and `meta`."""
+        query = self.compose(
+            _STORED,
+            body=as_jsonb(sql.SQL("v.res_text_vc")),
+            source_uri=sql.SQL("v.source_uri" if self.schema.has("hfj_res_ver", "source_uri") else "NULL::text"),
+            resource_condition=resources.condition("r"),
+            version_condition=resources.condition("v"),
         )
-        parameters = {"resource_type": resource_type, "duplicates": sorted(self.duplicates), **scope.parameters}
+        parameters = {"resource_type": resource_type, "duplicates": sorted(self.duplicates), **resources.parameters}
         return self._relation(query, parameters, complete=complete)
 
     def given(self, resource_type: str, bodies: Sequence[Body], *, complete: bool) -> ResourceRelation:
         """The same relation over bodies that were already read."""
-        query = sql.SQL(_GIVEN).format(body=_jsonb(sql.SQL("g.text")))
+        query = sql.SQL(_GIVEN).format(body=as_jsonb(sql.SQL("g.text")))
         parameters = {
             "resource_type": resource_type,
             "given_res_ids": [body.res_id for body in bodies],
@@ -188,25 +110,21 @@ class HapiTables:
         return self._relation(query, parameters, complete=complete)
 
     def exceptions(
-        self, connection: Connection, resource_type: str, scope: ResourceRange
+        self, connection: Connection, resource_type: str, resources: ResourceRange
     ) -> tuple[list[Body], list[Unreadable]]:
-        """What `stored` leaves out, read one by one: bodies that could be had, and the rest with the reason.
+        """Read one by one what `stored` leaves out: the bodies that can be read, and the rest with the reason.
 
-        HAPI itself walks back to the newest lower version when the current one has no row; so does this.
+        Where the current version has no row, HAPI itself reads the newest lower version; so does this.
         """
-        query = sql.SQL(_EXCEPTIONS).format(
-            id=self.logical_id,
-            partition=self.partition,
-            forced_ids=self.forced_id_join,
-            resources=self.schema.table("hfj_resource"),
-            versions=self.schema.table("hfj_res_ver"),
-            resource_scope=scope.condition("r"),
-            version_scope=scope.condition("v"),
+        query = self.compose(
+            _EXCEPTIONS,
+            resource_condition=resources.condition("r"),
+            version_condition=resources.condition("v"),
             large_object=sql.SQL(
                 "w.res_text::bigint" if self.schema.has("hfj_res_ver", "res_text") else "NULL::bigint"
             ),
         )
-        parameters = {"duplicates": sorted(self.duplicates), "zone": self.timezone, **scope.parameters}
+        parameters = {"duplicates": sorted(self.duplicates), "zone": self.timezone, **resources.parameters}
         rows = connection.execute(query, {"resource_type": resource_type, **parameters}).fetchall()
         bodies: list[Body] = []
         unreadable: list[Unreadable] = []
@@ -216,8 +134,8 @@ class HapiTables:
                 unreadable.append(Unreadable(res_id, key, current, "", _DUPLICATE))
                 continue
             try:
-                body = _read_body(connection, encoding, text, large_object)
-            except _UnreadableBodyError as error:
+                body = read_body(connection, encoding, text, large_object)
+            except UnreadableBodyError as error:
                 unreadable.append(Unreadable(res_id, key, current, "", str(error)))
             else:
                 bodies.append(Body(res_id, key, version, updated, body))
@@ -225,7 +143,7 @@ class HapiTables:
 
     @property
     def logical_id(self) -> sql.Composable:
-        """The logical id over `hfj_resource r` (and `f` of `forced_id_join`), whichever HAPI version wrote the row."""
+        """The logical id over `hfj_resource r` and `f` of `forced_id_join`, for rows of every HAPI version."""
         candidates = [
             *(["r.fhir_id"] if self.schema.has("hfj_resource", "fhir_id") else []),
             *(["f.forced_id"] if self.schema.forced_ids else []),
@@ -249,71 +167,24 @@ class HapiTables:
             return sql.SQL("{}::integer").format(sql.Literal(NO_PARTITION))
         return sql.SQL("coalesce(r.partition_id, {})").format(sql.Literal(NO_PARTITION))
 
-    @property
-    def _source_uri(self) -> sql.Composable:
-        return sql.SQL("v.source_uri" if self.schema.has("hfj_res_ver", "source_uri") else "NULL::text")
-
     def _relation(self, query: sql.Composable, parameters: Mapping[str, Any], *, complete: bool) -> ResourceRelation:
         template = _COMPLETE if complete else _AS_STORED
-        wrapped = sql.SQL(template).format(
-            raw=query, tags=self.schema.table("hfj_res_tag"), definitions=self.schema.table("hfj_tag_def")
-        )
+        wrapped = self.compose(template, raw=query, definitions=self.schema.table("hfj_tag_def"))
         return ResourceRelation(wrapped, {"zone": self.timezone, **parameters})
 
 
 def open_tables(connection: Connection, schema: str, timezone: str, types: Collection[str]) -> HapiTables:
-    """HAPI's tables as this snapshot shows them, for these resource types.
+    """Read HAPI's tables as this snapshot shows them, for these resource types.
 
     Raises:
-        SourceError: tables or columns that are needed are missing, or may not be read.
+        SourceError: a table or column that is needed is missing, or the role may not read it.
     """
     return HapiTables(read_schema(connection, schema), timezone).deduplicated(connection, types)
 
 
-class _UnreadableBodyError(Exception):
-    """Why a body cannot be had."""
-
-
-def _read_body(connection: Connection, encoding: str | None, text: str | None, large_object: int | None) -> str:
-    """The read rule of HAPI's version rows (encoding, inline text, large object), total by construction."""
-    if encoding is None:
-        raise _UnreadableBodyError("the resource has no version row")
-    if encoding == "DEL":
-        raise _UnreadableBodyError("the newest version row is a delete, the resource row is not")
-    if encoding not in ("JSON", "JSONC"):
-        where = "outside the database" if encoding == "ESR" else "in an unknown encoding"
-        raise _UnreadableBodyError(f"the body is stored {where} ({encoding})")
-    if text is not None and encoding == "JSON":
-        if not text.startswith("{"):
-            raise _UnreadableBodyError("the body is not a JSON object")
-        return text
-    if large_object is None:
-        raise _UnreadableBodyError("the version row has no body")
-    try:
-        with connection.transaction():
-            row = connection.execute("SELECT lo_get(%(oid)s::oid)", {"oid": large_object}).fetchone()
-    except psycopg.errors.InsufficientPrivilege:
-        raise _UnreadableBodyError("this role may not read HAPI's large objects (see docs/hapi.md)") from None
-    except psycopg.errors.UndefinedObject:
-        raise _UnreadableBodyError("the large object of the body is missing") from None
-    assert row is not None
-    try:
-        return (gzip.decompress(row[0]) if encoding == "JSONC" else bytes(row[0])).decode()
-    except (OSError, EOFError, UnicodeDecodeError):
-        raise _UnreadableBodyError(f"the large object of the body is not {encoding}") from None
-
-
-def _jsonb(text: sql.Composable) -> sql.Composable:
-    """A body as jsonb. HAPI stores the escape of U+0000, which jsonb refuses and FHIR forbids: it becomes U+FFFD."""
-    return sql.SQL(_JSONB).format(text=text)
-
-
-_JSONB = r"""CASE WHEN strpos({text}, '\u0000') > 0
-               THEN regexp_replace({text}, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g') ELSE {text} END::jsonb"""
-
-# Both scopes are spelt out: PostgreSQL derives no range on v.res_id from one on r.res_id.
-# The condition on the body is a CASE over both tables: as a plain one the planner takes it to leave almost no version
-# rows, and probes the resource of each, of every type; and it would look at bodies that the join throws away.
+# The range is a condition on both tables, since PostgreSQL does not derive one on v.res_id from one on r.res_id.
+# The condition on the body is a CASE over both tables. Without it, the planner expects that few version rows are left
+# and looks up the resource of each, of every type; and it evaluates the condition for bodies that the join leaves out.
 _STORED = """
     SELECT r.res_id, {partition} AS partition, r.res_type::text AS type, {id} AS id, r.res_ver AS version,
            r.res_updated AT TIME ZONE %(zone)s AS last_updated, {source_uri} AS source_uri,
@@ -321,7 +192,7 @@ _STORED = """
       FROM {resources} r
       {forced_ids}
       JOIN {versions} v ON v.res_id = r.res_id AND v.res_ver = r.res_ver
-     WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {resource_scope} AND {version_scope}
+     WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {resource_condition} AND {version_condition}
        AND r.res_id <> ALL (%(duplicates)s)
        AND CASE WHEN v.res_encoding = 'JSON' AND r.res_ver = v.res_ver THEN left(v.res_text_vc, 1) = '{{'
                 ELSE FALSE END"""
@@ -340,8 +211,8 @@ SELECT e.res_id, e.partition, e.id, e.res_ver, e.last_updated, w.res_ver, w.res_
                r.res_updated AT TIME ZONE %(zone)s AS last_updated
           FROM {resources} r
           {forced_ids}
-          LEFT JOIN {versions} v ON v.res_id = r.res_id AND v.res_ver = r.res_ver AND {version_scope}
-         WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {resource_scope}
+          LEFT JOIN {versions} v ON v.res_id = r.res_id AND v.res_ver = r.res_ver AND {version_condition}
+         WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {resource_condition}
            AND (v.res_encoding = 'JSON' AND left(v.res_text_vc, 1) = '{{'
                 AND r.res_id <> ALL (%(duplicates)s)) IS NOT TRUE) e
   LEFT JOIN LATERAL (SELECT * FROM {versions} x WHERE x.res_id = e.res_id AND x.res_ver <= e.res_ver
@@ -352,7 +223,7 @@ _MEMBERS = """
 SELECT r.res_id, {partition}, {id}, r.res_ver
   FROM {resources} r
   {forced_ids}
- WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {scope}
+ WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {condition}
  ORDER BY r.res_id"""
 
 _CHUNKS = """
@@ -375,7 +246,8 @@ _DUPLICATE = "another living row has the same logical id: this database needs HA
 
 _AS_STORED = "SELECT partition, type, id, version, last_updated, body FROM ({raw}) AS raw"
 
-# What HAPI's REST answers have and its stored text has not; a tag table without rows leaves inline tags as they are.
+# Adds what HAPI's REST answers have and its stored text lacks. Where the tag table has no rows for a resource, the tags
+# in its text stay as they are.
 _COMPLETE = """
 SELECT raw.partition, raw.type, raw.id, raw.version, raw.last_updated,
        raw.body || jsonb_build_object('id', raw.id, 'meta', coalesce(raw.body -> 'meta', '{{}}') || jsonb_strip_nulls(

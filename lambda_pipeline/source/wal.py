@@ -1,36 +1,36 @@
-"""What must be on disk before a mark may outlive its transaction.
+"""Make PostgreSQL's log durable up to a mark, before the mark is stored outside its transaction.
 
-A mark says of transaction numbers that they are over. After a crash PostgreSQL knows only what its log holds: a commit
-that was not flushed has not happened, and a number that no flushed record names is given out again. The record of each
-ending is in the log before a snapshot sees the transaction as over. So once the log is flushed up to where it was being
-written when the snapshot existed, everything the mark says stays true.
+A mark states which transaction numbers are over. After a crash PostgreSQL knows only what its log holds: a commit that
+was not flushed has not happened, and a number that no flushed record names is given out again. The record of each
+transaction's end is in the log before a snapshot sees it as over. So once the log is flushed up to the place where it
+was being written when the snapshot existed, everything that the mark states stays true.
+
+The argument: docs/guarantees.md, "Marks survive a crash".
 """
 
-from lambda_pipeline.database import Connection
+from lambda_pipeline.database import Connection, fetch_one
 
 
 def log_position(connection: Connection) -> str:
-    """Where the server is writing its log: behind all that the snapshot of this transaction sees as over."""
-    row = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
-    assert row is not None
-    position: str = row[0]
-    return position
+    """The place where the server is writing its log: behind the ends of all transactions that the snapshot sees."""
+    (position,) = fetch_one(connection, "SELECT pg_current_wal_insert_lsn()::text")
+    return str(position)
 
 
 def make_durable(connection: Connection, position: str) -> None:
-    """Return once the log is on disk up to this position.
+    """Return when the log is on disk up to this position.
 
-    Mostly it is: HAPI waits for its own commits, each of which flushes all before it. Otherwise an empty message in the
-    log is committed synchronously, which any role may do, a read-only one too.
+    Usually it already is: HAPI waits for its own commits, and each flushes everything before it. Otherwise an empty
+    message in the log is committed synchronously. Any role may do that, including a read-only one.
 
     Args:
         connection: not in a transaction.
         position: from `log_position`.
     """
-    row = connection.execute(
-        "SELECT pg_current_wal_flush_lsn() >= %(position)s::pg_lsn", {"position": position}
-    ).fetchone()
-    if row and row[0]:
+    (flushed,) = fetch_one(
+        connection, "SELECT pg_current_wal_flush_lsn() >= %(position)s::pg_lsn", {"position": position}
+    )
+    if flushed:
         return
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = local")
@@ -38,7 +38,7 @@ def make_durable(connection: Connection, position: str) -> None:
 
 
 def commit_durably(connection: Connection) -> None:
-    """Let this transaction's commit return after it is on disk, whatever the server's default is."""
+    """Make the commit of this transaction return only when it is on disk, even where the server's default is `off`."""
     connection.execute(
         "SELECT set_config('synchronous_commit', 'local', TRUE) WHERE current_setting('synchronous_commit') = 'off'"
     )

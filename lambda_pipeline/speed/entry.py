@@ -1,9 +1,15 @@
-"""An overlay entry: one captured resource, with its rows for every view of its type."""
+"""An overlay entry: one captured resource, with its rows for every view of its type.
+
+`PackedEntry` is the one place that knows how an entry is written: as JSON in Redis, and taken apart in SQL. When an
+entry is used is decided in `coverage`.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, cast
 
 from psycopg import sql
 
@@ -12,6 +18,75 @@ from lambda_pipeline.views.view import View
 
 LIVE_WINDOW_SEQ = 2**53 - 1
 """Sequence number of entries that a reader took from the source itself: later than every poll."""
+
+_HEAD = re.compile(r'\{"k": \[-?\d+, "(?:[^"\\]|\\.)*"\], "s": (\d+)')
+_QUARANTINE = '"q": ["'
+
+
+@dataclass(frozen=True, slots=True)
+class PackedEntry:
+    """One entry of one view as the overlay holds it.
+
+    Attributes:
+        text: JSON with the members `k` (partition and id), `s` (sequence number of the poll), `v` (version), `r` (list
+            of rows, each a list of texts; empty for a tombstone) and, where the resource cannot be read, `q`
+            (SQLSTATE and reason).
+    """
+
+    text: str
+
+    @classmethod
+    def pack(cls, change: Change, seq: int, rows: str, unreadable: Unreadable | None) -> "PackedEntry":
+        """Pack a captured resource.
+
+        Args:
+            change: the state that was captured.
+            seq: of the poll.
+            rows: the view's rows as JSON, see `text_rows`.
+            unreadable: why there are no rows; None when it could be read.
+        """
+        head = json.dumps({"k": [change.key.partition, change.key.id], "s": seq, "v": change.version})
+        quarantine = "" if unreadable is None else f', "q": {json.dumps([unreadable.sqlstate, unreadable.reason])}'
+        # Rows are spliced in as text: PostgreSQL wrote them, and nothing may change a digit.
+        return cls(f'{head[:-1]}, "r": {rows}{quarantine}}}')
+
+    @property
+    def seq(self) -> int:
+        """Sequence number of the poll that captured it. Read from the head: rows can be long, entries many."""
+        head = _HEAD.match(self.text)
+        if head is None:
+            raise ValueError("not a packed entry")
+        return int(head[1])
+
+    @property
+    def rows(self) -> list[list[str | None]]:
+        """Its rows: PostgreSQL's text of each value."""
+        return cast("list[list[str | None]]", self._members["r"])
+
+    @property
+    def quarantine_reason(self) -> str:
+        """Why the resource cannot be read for this view; empty when it can."""
+        # Most entries are readable, and finding that out must not cost the parsing of all rows.
+        return self._members.get("q", ("", ""))[1] if _QUARANTINE in self.text else ""
+
+    def key(self, resource_type: str) -> ResourceKey:
+        """The resource."""
+        partition, logical_id = self._members["k"]
+        return ResourceKey(partition, resource_type, logical_id)
+
+    @property
+    def _members(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads(self.text))
+
+
+def join_packed(entries: Iterable[str]) -> str:
+    """Texts of packed entries as one JSON array: the parameter of `unpacked_entries`."""
+    return f"[{','.join(entries)}]"
+
+
+def unpacked_entries(parameter: str) -> sql.Composed:
+    """A SELECT of `_partition, _id, _rows` over a parameter that holds `join_packed`."""
+    return sql.SQL(_UNPACKED).format(entries=sql.Placeholder(parameter))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +110,12 @@ class Entry:
         """Name of the entry within its type."""
         return member(self.change.key)
 
-    def packed_rows(self, rows_key: str, seq: int) -> str:
-        """What the overlay holds of this entry for one view: JSON that PostgreSQL takes apart again."""
-        return pack(self.change, seq, self.rows.get(rows_key, "[]"), self.unreadable.get(rows_key))
+    def packed(self, rows_key: str, seq: int) -> str:
+        """What the overlay holds of this entry for one view."""
+        return PackedEntry.pack(self.change, seq, self.rows.get(rows_key, "[]"), self.unreadable.get(rows_key)).text
 
-    def envelope(self, cached_at: datetime) -> str:
-        """For point reads: the resource as captured, with what to know about it."""
+    def point_read(self, cached_at: datetime) -> str:
+        """The value of the point read: the resource as captured, with what to know about it, as JSON."""
         known = {
             "resource_type": self.change.key.type,
             "version": self.change.version,
@@ -65,14 +140,12 @@ def key_of(resource_type: str, name: str) -> ResourceKey:
 
 def rows_key(view: View) -> str:
     """Name of a view's rows in the overlay: two definitions of one view never share it."""
-    return f"{view.name}:{view.digest[:16]}"
+    return rows_name(view.name, view.digest)
 
 
-def pack(change: Change, seq: int, rows: str, unreadable: Unreadable | None) -> str:
-    """One entry of one view as JSON text: key, sequence number, version, rows, and why there are none."""
-    head = json.dumps({"k": [change.key.partition, change.key.id], "s": seq, "v": change.version})
-    quarantine = "" if unreadable is None else f', "q": {json.dumps([unreadable.sqlstate, unreadable.reason])}'
-    return f'{head[:-1]}, "r": {rows}{quarantine}}}'
+def rows_name(view: str, digest: str) -> str:
+    """The same by name and digest, where the definition itself is not at hand."""
+    return f"{view}:{digest[:16]}"
 
 
 def text_rows(view: View) -> sql.Composed:
@@ -92,7 +165,7 @@ def rows_as_text(view: View, relation: ResourceRelation) -> sql.Composed:
 
 
 def typed_columns(view: View, row: str) -> sql.Composed:
-    """The inverse: the view's typed columns out of one such list, named by a SQL alias."""
+    """The view's typed columns out of one list that `text_rows` wrote, named by an SQL alias."""
     return sql.SQL(", ").join(
         sql.SQL("({row} ->> {index})::{type} AS {name}").format(
             row=sql.Identifier(row),
@@ -107,3 +180,7 @@ def typed_columns(view: View, row: str) -> sql.Composed:
 def in_pages(res_ids: Sequence[int], size: int) -> list[tuple[int, ...]]:
     """Slices of at most `size`."""
     return [tuple(res_ids[start : start + size]) for start in range(0, len(res_ids), size)]
+
+
+_UNPACKED = """SELECT (entry -> 'k' ->> 0)::integer AS _partition, entry -> 'k' ->> 1 AS _id, entry -> 'r' AS _rows
+    FROM jsonb_array_elements({entries}::text::jsonb) AS entry"""

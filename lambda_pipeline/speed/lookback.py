@@ -1,9 +1,9 @@
-"""How far back a ranged poll must read: what HAPI's stamps of changes that the last poll did not see cannot be below.
+"""Lower bound of HAPI's timestamps for a ranged poll: no change that the last poll missed can carry an older one.
 
-HAPI stamps, then writes, then commits. A poll remembers which transaction number was the next to be given out, and the
-time: a transaction with that number or a later one had not written by then. So of those that a mark has not seen the
-end of, none wrote before the last such moment whose number is not above the mark's `xmin`, however long they stay open
-and in whichever order they end.
+HAPI takes the timestamp, then writes, then commits. A poll remembers which transaction number came next, and the time:
+a transaction with that number or a higher one had written nothing by then. So of the transactions that a mark saw
+running or did not see, none wrote before the last such moment whose number is not above the mark's `xmin`, however long
+they stay open and in whichever order they end. The argument: docs/guarantees.md, "A poll sees whole transactions".
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,19 @@ _MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class LookbackPoint:
-    """Transactions numbered `number` or higher had written nothing when clock and newest stamp were at `stamp`."""
+    """Transactions numbered `number` or higher had written nothing at `moment`.
+
+    Attributes:
+        number: the transaction number that the server would give out next.
+        moment: the earlier of the server's clock and the newest of HAPI's timestamps.
+    """
 
     number: int
-    stamp: datetime
+    moment: datetime
 
 
 def next_transaction(connection: Connection, mark: SnapshotMark) -> int:
-    """The number that the server gives out next, read in the transaction of `mark`; takes none.
+    """The number that the server gives out next, read in the transaction of `mark`; it uses up none.
 
     It is at or above `mark.xmax`, which is one past the highest number that is over.
     """
@@ -34,23 +39,27 @@ def next_transaction(connection: Connection, mark: SnapshotMark) -> int:
     return mark.xmax + int(row[0])
 
 
-def oldest_possible_update(floors: Sequence[LookbackPoint], mark: SnapshotMark) -> datetime | None:
-    """Below which nothing can be stamped that `mark` has not seen, but for what lies between a stamp and its writing.
+def oldest_possible_update(points: Sequence[LookbackPoint], mark: SnapshotMark) -> datetime | None:
+    """The oldest timestamp that a change can carry which `mark` has not seen, apart from the overlap.
 
-    None when a transaction is open that was there before the first of these polls.
+    The overlap (`poll_overlap_s`) covers the time between taking the timestamp and writing, and skewed clocks.
+
+    Returns:
+        None when a transaction is open that began before the first of these points: then only an exact poll will do.
     """
-    known = [floor.stamp for floor in floors if floor.number <= mark.xmin]
+    known = [point.moment for point in points if point.number <= mark.xmin]
     return known[-1] if known else None
 
 
 def add_lookback_point(
-    floors: Sequence[LookbackPoint], floor: LookbackPoint, mark: SnapshotMark
+    points: Sequence[LookbackPoint], point: LookbackPoint, mark: SnapshotMark
 ) -> tuple[LookbackPoint, ...]:
-    """These floors and one more, taken with `mark`, less those that no later mark can ask for.
+    """These points and one more, taken with `mark`, without those that no later mark can ask for.
 
-    A long transaction makes them many; then some in between are forgotten, which lowers the floor of later ones.
+    A long transaction makes them many. Then some in between are dropped, which makes later polls read further back.
     """
-    kept = [*(known for known in floors if known.number < floor.number), floor]
-    asked = [index for index, known in enumerate(kept) if known.number <= mark.xmin]
-    kept = kept[asked[-1] :] if asked else kept
+    kept = [*(known for known in points if known.number < point.number), point]
+    usable = [index for index, known in enumerate(kept) if known.number <= mark.xmin]
+    # The marks of later polls have no lower xmin, so only the newest usable point can be asked for again.
+    kept = kept[usable[-1] :] if usable else kept
     return tuple(kept if len(kept) <= _MOST else [*kept[:-1:2], kept[-1]])

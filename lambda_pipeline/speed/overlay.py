@@ -1,7 +1,10 @@
-"""The overlay in Redis: what it holds, whether all of it is still there, and the two scripts that change it.
+"""The overlay in Redis: reading it, noticing what Redis lost of it, and the two scripts that change it.
 
-Everything that changes it is one script that first compares `revision`, so that two pollers, or a poller and a prune,
-cannot interleave. Everything a reader needs comes from one MULTI, so that it sees whole polls only.
+What the state says belongs in `state`, what an entry holds in `entry`, whether the overlay may be used in `coverage`.
+
+Everything that changes the overlay is one script that first compares `revision`, so that two pollers, or a poller and
+a prune, cannot interleave. Everything a reader needs comes from one MULTI, so that it sees whole polls only. The
+argument: docs/guarantees.md, "A poll becomes visible at once", "Gaps are seen" and "Pruning takes nothing away".
 """
 
 import glob
@@ -9,7 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -21,16 +24,17 @@ from redis.retry import Retry
 
 from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import ResourceKey, SnapshotMark
-from lambda_pipeline.source.tables import NO_PARTITION
-from lambda_pipeline.speed.entry import Entry, key_of, member, rows_key
+from lambda_pipeline.source import NO_PARTITION, ResourceKey, SnapshotMark
+from lambda_pipeline.speed import coverage
+from lambda_pipeline.speed.entry import Entry, key_of, member, rows_name
 from lambda_pipeline.speed.state import OverlayState
-from lambda_pipeline.views.view import View
 
 _SCRIPTS = Path(__file__).parent
 _FIELDS_A_COMMAND = 500
 _STAGE_TTL_S = 600
 _STAGED_LOST = -1
+_CHANGED_MEANWHILE = 0
+_PRUNE_CAME_LATE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,10 @@ class OverlayStatus:
     """The overlay as it was found.
 
     Attributes:
-        state: None when there is none, or none of ours.
-        revision: of whatever is there, for the comparison when something is published; empty when nothing is.
+        state: None when there is none, or one that cannot be read.
+        revision: of what is there, for the comparison when something is published; empty when nothing is.
         run_id: of the Redis process.
-        lost: what is missing; empty when everything is there.
+        lost: what Redis lost, in words; empty when everything is there.
     """
 
     state: OverlayState | None
@@ -56,8 +60,8 @@ class OverlayRead:
 
     Attributes:
         state: None when there is none.
-        lost: what is missing; empty when everything is there.
-        polls: seq and mark of every poll that has entries.
+        lost: what Redis lost, in words; empty when everything is there.
+        polls: sequence number and mark of every poll that has entries, in order.
         rows: for each view by name: member -> packed entry.
     """
 
@@ -66,14 +70,18 @@ class OverlayRead:
     polls: Sequence[tuple[int, SnapshotMark]]
     rows: Mapping[str, Mapping[str, str]]
 
-    def covered_seq(self, mark: SnapshotMark) -> int:
-        """The highest seq whose poll the mark covers; entries up to it are to be ignored. Polls are ordered."""
-        covered = 0
-        for seq, poll in self.polls:
-            if not poll.covered_by(mark):
-                break
-            covered = seq
-        return covered
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune did.
+
+    Attributes:
+        forgotten: entries that were removed.
+        state: the state after it; None when nothing was pruned.
+    """
+
+    forgotten: int
+    state: OverlayState | None
 
 
 class Overlay:
@@ -123,49 +131,50 @@ class Overlay:
                     pipeline.zcard(f"{self.prefix}order:{resource_type}")
                     pipeline.hlen(f"{self.prefix}seen:{resource_type}")
                 again, polls, *lengths = pipeline.execute()
-        kinds = [*state.views.values(), *(kind for kind in state.types for _ in range(2))]
+        types = [*state.views.values(), *(resource_type for resource_type in state.types for _ in range(2))]
         lost = _restarted(state, server["run_id"])
         if again.get("revision") == revision:
-            lost = lost or _missing(state, zip(kinds, lengths, strict=True)) or _missing_polls(state, polls)
+            lost = lost or _missing(state, list(zip(types, lengths, strict=True))) or _missing_polls(state, polls)
         return OverlayStatus(state, revision, server["run_id"], lost)
 
-    def read(self, views: Sequence[View]) -> OverlayRead:
+    def read(self, digests: Mapping[str, str]) -> OverlayRead:
         """State, polls and entries of these views in one MULTI: whole polls only.
+
+        Args:
+            digests: of the definitions whose rows are asked for, by the view's name.
 
         Raises:
             RedisUnavailableError: Redis cannot be read.
         """
+        keys = {name: rows_name(name, digest) for name, digest in digests.items()}
         with _redis_errors(), self.client.pipeline(transaction=True) as pipeline:
             pipeline.info("server")
             pipeline.hgetall(self.prefix + "state")
             pipeline.zrange(self.prefix + "polls", 0, -1)
-            for view in views:
-                pipeline.hgetall(f"{self.prefix}rows:{rows_key(view)}")
+            for key in keys.values():
+                pipeline.hgetall(f"{self.prefix}rows:{key}")
             server, fields, polls, *rows = pipeline.execute()
         state = _parse(fields)
         if state is None:
             return OverlayRead(None, "there is no overlay in Redis", (), {})
-        lost = _restarted(state, server["run_id"])
-        unknown = [view.name for view in views if rows_key(view) not in state.views]
-        if unknown:
-            lost = lost or f"the overlay has no rows for this definition of {', '.join(unknown)}"
-        else:
-            lengths = ((view.resource, len(entries)) for view, entries in zip(views, rows, strict=True))
-            lost = lost or _missing(state, lengths)
-        lost = lost or _missing_polls(state, len(polls))
-        return OverlayRead(
-            state, lost, _polls(polls), {view.name: entries for view, entries in zip(views, rows, strict=True)}
-        )
+        # A definition that the overlay does not capture has no rows to lose: `coverage` says that.
+        lengths = [
+            (state.views[key], len(entries))
+            for key, entries in zip(keys.values(), rows, strict=True)
+            if key in state.views
+        ]
+        lost = _restarted(state, server["run_id"]) or _missing(state, lengths) or _missing_polls(state, len(polls))
+        return OverlayRead(state, lost, _polls(polls), dict(zip(keys, rows, strict=True)))
 
-    def seen(self, resource_type: str, keys: Sequence[ResourceKey]) -> list[str | None]:
-        """Fingerprints of what is held for these resources; None where nothing is."""
+    def fingerprints_of(self, resource_type: str, keys: Sequence[ResourceKey]) -> list[str | None]:
+        """Fingerprints of the entries of these resources, in their order; None for a resource without an entry."""
         if not keys:
             return []
         with _redis_errors():
             held = self.client.hmget(f"{self.prefix}seen:{resource_type}", [member(key) for key in keys])
         return cast("list[str | None]", held)
 
-    def held(self, types: Sequence[str]) -> dict[ResourceKey, str]:
+    def all_fingerprints(self, types: Sequence[str]) -> dict[ResourceKey, str]:
         """Fingerprints of all entries of these types."""
         with _redis_errors(), self.client.pipeline(transaction=True) as pipeline:
             for resource_type in types:
@@ -177,7 +186,9 @@ class Overlay:
             for name, fingerprint in fingerprints.items()
         }
 
-    def publish(self, state: OverlayState, found: OverlayStatus, entries: Sequence[Entry], *, rebuild: bool) -> bool:
+    def publish(
+        self, state: OverlayState, found: OverlayStatus, entries: Sequence[Entry], *, rebuild: bool
+    ) -> OverlayState | None:
         """Make a poll's entries and its mark visible at once.
 
         Args:
@@ -187,7 +198,8 @@ class Overlay:
             rebuild: forget everything else in the same step.
 
         Returns:
-            False when the overlay changed meanwhile: nothing was published, poll again.
+            The state as it is now, with its counts. None when the overlay changed meanwhile: nothing was published,
+            poll again.
 
         Raises:
             RedisUnavailableError: Redis refused or went away; nothing was published.
@@ -198,7 +210,7 @@ class Overlay:
             "rebuild": rebuild,
             "seq": state.seq,
             "mark": str(state.mark),
-            "types": {kind: self.settings.ttl_s(kind) for kind in state.types},
+            "types": {resource_type: self.settings.ttl_s(resource_type) for resource_type in state.types},
             "views": dict(state.views),
             "forget": sorted({*_keys(state), *self._keys_of(found.state)}) if rebuild else [],
             "staged": sorted({entry.change.key.type for entry in entries}),
@@ -209,16 +221,16 @@ class Overlay:
                 _write(pipeline, stage, staged)
                 pipeline.execute()
             arguments = [self.prefix, found.revision, stage, json.dumps(plan), *state.fields()]
-            outcome = int(self._publish(args=arguments))
+            outcome = self._publish(args=arguments)
         if outcome == _STAGED_LOST:
             raise RedisUnavailableError(
                 "Redis lost entries of a poll before they could be published; nothing was",
                 hint="give it memory, and set maxmemory-policy noeviction",
             )
-        return outcome == 1
+        return None if outcome == _CHANGED_MEANWHILE else state.with_counts(json.loads(outcome))
 
     def _keys_of(self, state: OverlayState | None) -> set[str]:
-        """Keys that hold entries, less the prefix: as the state tells; or looked for, where it was lost."""
+        """Keys that hold entries, without the prefix; where the state was lost, Redis is searched for them."""
         if state is not None:
             return set(_keys(state))
         with _redis_errors():
@@ -226,7 +238,7 @@ class Overlay:
             names = {str(key).removeprefix(self.prefix) for key in found}
         return {name for name in names if name.startswith(("order:", "seen:", "rows:"))}
 
-    def prune(self, generation: int, mark: SnapshotMark) -> int:
+    def prune(self, generation: int, mark: SnapshotMark) -> Pruned:
         """Forget what a published generation covers.
 
         Args:
@@ -234,7 +246,7 @@ class Overlay:
             mark: its snapshot; "complete since" becomes it.
 
         Returns:
-            The number of entries forgotten; 0 as well when a poll came in between (the next one prunes).
+            What was forgotten: nothing when a poll came in between, since the next one prunes.
         """
         with _redis_errors():
             with self.client.pipeline(transaction=True) as pipeline:
@@ -242,25 +254,30 @@ class Overlay:
                 pipeline.zrange(self.prefix + "polls", 0, -1)
                 fields, polls = pipeline.execute()
             state = _parse(fields)
+            # An older generation must not prune after a newer one.
             if state is None or not state.complete_since.covered_by(mark):
-                return 0
-            covered = OverlayRead(state, "", _polls(polls), {}).covered_seq(mark)
+                return Pruned(0, None)
+            covered = coverage.covered_seq(state, _polls(polls), mark)
             plan = {"types": state.types, "views": dict(state.views)}
+            now = replace(state, revision=state.revision + 1, complete_since=mark, pruned_for=generation)
             changed = [
-                "revision", str(state.revision + 1), "complete_since", str(mark), "pruned_for", str(generation)
+                "revision", str(now.revision), "complete_since", str(mark), "pruned_for", str(generation)
             ]  # fmt: skip
-            forgotten = self._prune(args=[self.prefix, str(state.revision), covered, json.dumps(plan), *changed])
-        return max(0, int(forgotten))
+            outcome = self._prune(args=[self.prefix, str(state.revision), covered, json.dumps(plan), *changed])
+        if outcome == _PRUNE_CAME_LATE:
+            return Pruned(0, None)
+        counts = json.loads(outcome)
+        return Pruned(counts["forgotten"], now.with_counts(counts))
 
-    def envelope(self, resource_type: str, logical_id: str, partition: int = NO_PARTITION) -> dict[str, Any] | None:
-        """Point read of one captured resource; None when it has not changed since the published generation."""
+    def point_read(self, resource_type: str, logical_id: str, partition: int = NO_PARTITION) -> dict[str, Any] | None:
+        """One captured resource; None when it has not changed since the published generation."""
         suffix = "" if partition == NO_PARTITION else f"@{partition}"
         with _redis_errors():
             text = self.client.get(f"fhir:{resource_type}:{logical_id}{suffix}")
         return cast("dict[str, Any]", json.loads(cast("str", text))) if text else None
 
     def size_bytes(self, state: OverlayState) -> int:
-        """Memory of everything it keeps, estimated by Redis from samples."""
+        """Memory of everything it keeps, estimated by Redis from samples; one MEMORY USAGE per key."""
         names = ["state", "polls", *_keys(state)]
         with _redis_errors(), self.client.pipeline(transaction=False) as pipeline:
             for name in names:
@@ -269,7 +286,7 @@ class Overlay:
         return sum(size or 0 for size in sizes) + state.envelope_bytes
 
     def clear(self) -> None:
-        """Forget everything; the next poll rebuilds it from the source."""
+        """Forget everything; the next poll makes the overlay again from the source."""
         with _redis_errors():
             self.client.unlink(self.prefix + "state")
 
@@ -283,11 +300,11 @@ def _staged(state: OverlayState, entries: Sequence[Entry]) -> dict[str, dict[str
     now = datetime.now(UTC)
     staged: dict[str, dict[str, str]] = {}
     for entry in entries:
-        kind = entry.change.key.type
-        staged.setdefault(f"seen:{kind}", {})[entry.member] = entry.change.fingerprint
-        staged.setdefault(f"envelopes:{kind}", {})[entry.member] = entry.envelope(now)
-        for name in (name for name, of_type in state.views.items() if of_type == kind):
-            staged.setdefault(f"rows:{name}", {})[entry.member] = entry.packed_rows(name, state.seq)
+        resource_type = entry.change.key.type
+        staged.setdefault(f"seen:{resource_type}", {})[entry.member] = entry.change.fingerprint
+        staged.setdefault(f"envelopes:{resource_type}", {})[entry.member] = entry.point_read(now)
+        for name in (name for name, of_type in state.views.items() if of_type == resource_type):
+            staged.setdefault(f"rows:{name}", {})[entry.member] = entry.packed(name, state.seq)
     return staged
 
 
@@ -300,9 +317,9 @@ def _write(pipeline: Pipeline, stage: str, staged: Mapping[str, Mapping[str, str
 
 
 def _keys(state: OverlayState) -> list[str]:
-    """Keys that hold entries of this state, less the prefix."""
-    kinds = [f"{name}:{kind}" for kind in state.types for name in ("order", "seen")]
-    return [*kinds, *(f"rows:{name}" for name in state.views)]
+    """Keys that hold entries of this state, without the prefix."""
+    by_type = [f"{name}:{resource_type}" for resource_type in state.types for name in ("order", "seen")]
+    return [*by_type, *(f"rows:{name}" for name in state.views)]
 
 
 def _parse(fields: Mapping[str, str]) -> OverlayState | None:
@@ -320,10 +337,11 @@ def _restarted(state: OverlayState, run_id: str) -> str:
     return "" if state.run_id == run_id else "Redis was restarted, or is another server"
 
 
-def _missing(state: OverlayState, lengths: "Iterator[tuple[str, int]] | zip[tuple[str, int]]") -> str:
-    for kind, length in lengths:
-        if length != state.entries.get(kind, 0):
-            return f"Redis lost entries: {length} of {state.entries.get(kind, 0)} for {kind}"
+def _missing(state: OverlayState, lengths: Sequence[tuple[str, int]]) -> str:
+    for resource_type, length in lengths:
+        expected = state.entries.get(resource_type, 0)
+        if length != expected:
+            return f"Redis lost entries: {length} of {expected} for {resource_type}"
     return ""
 
 

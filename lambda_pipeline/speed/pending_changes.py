@@ -1,18 +1,112 @@
-"""What is to be captured: changes that left a trace, and those that left none.
+"""Which changes a poll, or a read of the window, must capture: those that rows show, and those without a trace.
 
-`xmin` tells which rows were written. An expunged resource and a removed tag are no longer there to tell: a digest over
-all rows says whether something is missing, and then a comparison of keys says what.
+`xmin` shows which rows were written. An expunged resource and a removed tag leave no row: a digest over all rows shows
+that something is missing, and then a comparison of keys shows what. Flattening belongs in `flatten_changes`. The
+argument: docs/guarantees.md, "A poll sees whole transactions" and "Changes without a trace".
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.key_comparison import compare_keys
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source import Change, HapiTables, ResourceKey, SnapshotMark, by_key, changes_since, current_state
+from lambda_pipeline.source import (
+    Change,
+    HapiTables,
+    ResourceKey,
+    SnapshotMark,
+    by_key,
+    changes_since,
+    current_state,
+)
+from lambda_pipeline.source.inventory import Digest, take_digest
+from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.poll_plan import PollPlan
+from lambda_pipeline.speed.state import OverlayState
+from lambda_pipeline.views.view import View
 
 GONE = "gone"
-"""Fingerprint of a resource that is not there any more."""
+"""Fingerprint of a resource that is no longer there."""
+
+_VERSION_SCAN_MAX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PollRead:
+    """What one poll reads inside its database snapshot.
+
+    Attributes:
+        connection: in the snapshot.
+        tables: HAPI's tables.
+        generation: the published one.
+        mark: of the snapshot.
+        views: to capture, by `rows_key`.
+        plan: what the poll builds upon.
+    """
+
+    connection: Connection
+    tables: HapiTables
+    generation: Generation
+    mark: SnapshotMark
+    views: Mapping[str, View]
+    plan: PollPlan
+
+    def find_changes(self, overlay: Overlay) -> tuple[list[Change], Digest]:
+        """What to capture, and the digest of HAPI's tables that belongs to it.
+
+        Args:
+            overlay: asked for fingerprints of what it holds.
+        """
+        if self.plan.state is None:
+            changes = changes_since_generation(self.connection, self.tables, self.generation, self.mark, self.types)
+            return changes, self._digest()
+        changes = self._changed_rows(overlay)
+        created = self._digest_of_created(changes)
+        if not self.plan.exact:
+            # No scan of all rows: the digest goes on as if nothing had disappeared, and the next sweep checks it.
+            return changes, self.plan.state.digest.with_created(created)
+        digest = self._digest()
+        if self.plan.compare or self.plan.state.digest.lacks_after(created, digest):
+            changes += self._changes_without_trace(overlay, self.plan.state, {change.key for change in changes})
+        return changes, digest
+
+    @property
+    def types(self) -> set[str]:
+        """Resource types that the views look at."""
+        return {view.resource for view in self.views.values()}
+
+    def _changed_rows(self, overlay: Overlay) -> list[Change]:
+        """Changes that a row shows, without those that the overlay holds in the same state: these keep their mark."""
+        candidates = changes_since(
+            self.connection,
+            self.tables,
+            self.types,
+            self.plan.since,
+            updated_since=self.plan.updated_since,
+            version_rows=self.plan.exact and _has_few_version_rows(self.connection, self.tables),
+        )
+        by_type: dict[str, list[Change]] = {}
+        for change in by_key(self.connection, self.tables, candidates):
+            by_type.setdefault(change.key.type, []).append(change)
+        return [change for _, of_type in sorted(by_type.items()) for change in _not_held(overlay, of_type)]
+
+    def _changes_without_trace(
+        self, overlay: Overlay, state: OverlayState, known: Collection[ResourceKey]
+    ) -> list[Change]:
+        held = overlay.all_fingerprints(state.types)
+        found = untracked_changes(
+            self.connection, self.tables, self.generation, self.mark, held, relabel=self.plan.compare
+        )
+        return [change for change in found if change.key not in known]
+
+    def _digest(self) -> Digest:
+        tagged = {view.resource for view in self.views.values() if view.complete_body}
+        return take_digest(self.connection, self.tables, self.types, tagged)
+
+    def _digest_of_created(self, changes: Sequence[Change]) -> Digest:
+        first_versions = [change.res_id for change in changes if change.version == 1]
+        return take_digest(self.connection, self.tables, self.types, (), first_versions)
 
 
 def changes_since_generation(
@@ -32,10 +126,10 @@ def changes_since_generation(
     # A generation knows the keys of its own types only; resources of others have no rows to be corrected.
     differing = compare_keys(connection, tables, set(types) & generation.types)
     untracked = {resource.key for resource in differing} - known
-    return [*changes, *states(connection, tables, untracked, mark)]
+    return [*changes, *current_states(connection, tables, untracked, mark)]
 
 
-def states(
+def current_states(
     connection: Connection, tables: HapiTables, keys: Collection[ResourceKey], mark: SnapshotMark
 ) -> list[Change]:
     """The current state of each of these resources; those that are gone count as deleted."""
@@ -63,11 +157,25 @@ def untracked_changes(
         generation: the published one.
         mark: of the snapshot.
         held: fingerprints of all overlay entries.
-        relabel: give what differs from the generation even where the overlay holds it as it is: the entry may be from
-            before the generation, which then saw the resource in a state in between that left no trace.
+        relabel: also give what the overlay holds in its present state, if it differs from the generation: the entry may
+            be from before the generation, which then saw a state in between that left no trace.
     """
     differing = {resource.key for resource in compare_keys(connection, tables, generation.types)}
-    now = states(connection, tables, differing | held.keys(), mark)
+    now = current_states(connection, tables, differing | held.keys(), mark)
     return [
         change for change in now if held.get(change.key) != change.fingerprint or (relabel and change.key in differing)
     ]
+
+
+def _not_held(overlay: Overlay, of_type: Sequence[Change]) -> list[Change]:
+    held = overlay.fingerprints_of(of_type[0].key.type, [change.key for change in of_type])
+    return [change for change, known in zip(of_type, held, strict=True) if known != change.fingerprint]
+
+
+def _has_few_version_rows(connection: Connection, tables: HapiTables) -> bool:
+    """Whether version rows, which hold the bodies, are few enough to be scanned by every poll."""
+    row = connection.execute(
+        "SELECT pg_relation_size(to_regclass(%(table)s)) <= %(limit)s",
+        {"table": tables.schema.table("hfj_res_ver").as_string(), "limit": _VERSION_SCAN_MAX_BYTES},
+    ).fetchone()
+    return bool(row and row[0])

@@ -1,4 +1,8 @@
-"""What a poll builds upon: the overlay as it is, or the published generation where the overlay cannot be kept."""
+"""What a poll builds upon, and which rows it asks: decided before anything is read.
+
+Whether the overlay can be kept at all is decided in `coverage`; how far back a ranged poll reads, in `lookback`. The
+argument: docs/guarantees.md, "A poll sees whole transactions" and "Coverage is decided by snapshots".
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +14,12 @@ from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.database import Connection
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import SnapshotMark
+from lambda_pipeline.speed.coverage import Gap, GapReason, find_rebuild_reason
 from lambda_pipeline.speed.entry import rows_key
 from lambda_pipeline.speed.lookback import oldest_possible_update
 from lambda_pipeline.speed.overlay import OverlayStatus
 from lambda_pipeline.speed.state import OverlayState
 from lambda_pipeline.views.view import View
-
-ALL_COVERED = "the published generation covers all of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +27,19 @@ class PollPlan:
     """What a poll builds upon.
 
     Attributes:
-        state: of the overlay that is kept; None when it is made anew.
-        since: everything that this mark saw is known.
+        state: of the overlay that is kept; None when it is made again from the generation.
+        since: what this mark saw is known already.
         complete_since: of the overlay that the poll makes.
-        rebuild: why the overlay is made anew; empty when it is kept.
-        exact: every row is asked, whatever its stamp.
-        since_stamp: only rows stamped then or later are asked; None when `exact`.
+        rebuild: why the overlay is made again; None when it is kept, or when there was none.
+        exact: every row is asked, whatever its timestamp.
+        updated_since: only rows with this timestamp or a later one are asked; None when `exact`.
         compare: no poll has compared the overlay with the keys of the published generation yet.
     """
 
     state: OverlayState | None
     since: SnapshotMark
     complete_since: SnapshotMark
-    rebuild: str
+    rebuild: Gap | None
     exact: bool
     updated_since: datetime | None
     compare: bool
@@ -45,35 +48,37 @@ class PollPlan:
 def plan_poll(
     connection: Connection,
     settings: Settings,
-    inspection: OverlayStatus,
+    status: OverlayStatus,
     generation: Generation,
     mark: SnapshotMark,
     views: Mapping[str, View],
-    asked: str,
+    *,
+    rebuild: bool,
 ) -> PollPlan:
-    """The overlay that was found, or the generation.
+    """Plan a poll upon the overlay, or upon the generation where the overlay cannot be kept.
 
     Args:
         connection: in the poll's snapshot.
         settings: sizes and intervals.
-        inspection: the overlay, looked at before the snapshot.
+        status: of the overlay, read before the snapshot.
         generation: the published one, in the snapshot.
         mark: of the snapshot.
         views: to capture, by `rows_key`.
-        asked: why the overlay is to be made anew in any case; empty when it need not.
+        rebuild: make the overlay again in any case.
     """
-    state = inspection.state
-    why = asked or inspection.lost or (_unusable(state, generation, mark, views) if state else "")
-    if state is None or why:
-        return PollPlan(None, generation.mark, generation.mark, why, exact=True, updated_since=None, compare=True)
+    state = status.state
+    reason = Gap(GapReason.REQUESTED) if rebuild else _rebuild_reason(status, generation, mark, views)
+    if state is None or reason is not None:
+        return PollPlan(None, generation.mark, generation.mark, reason, exact=True, updated_since=None, compare=True)
     compare = state.compared_with != generation.number
     bound = lookback_bound(state, settings)
-    exact = compare or bound is None or _exact(connection, settings, state, mark)
+    exact = compare or bound is None or _exact_is_due(connection, settings, state, mark)
     return PollPlan(
         state,
+        # A ranged poll may have missed something, so an exact one reads on from the last exact one.
         state.exact_mark if exact else state.mark,
         state.complete_since,
-        "",
+        None,
         exact=exact,
         updated_since=None if exact else bound,
         compare=compare,
@@ -81,40 +86,36 @@ def plan_poll(
 
 
 def lookback_bound(state: OverlayState, settings: Settings) -> datetime | None:
-    """From which stamp on a ranged poll reads; None when only an exact one will do.
+    """The oldest timestamp that a ranged poll asks for; None when only an exact poll will do.
 
-    The overlap is for what no transaction number tells: the time from a stamp to the first write, and skewed clocks.
+    The overlap covers what no transaction number shows: the time between HAPI's timestamp and its first write, and
+    skewed clocks.
     """
-    floor = oldest_possible_update(state.lookback_points, state.mark)
-    return None if floor is None else floor - timedelta(seconds=settings.poll_overlap_s)
+    oldest = oldest_possible_update(state.lookback_points, state.mark)
+    return None if oldest is None else oldest - timedelta(seconds=settings.poll_overlap_s)
 
 
-def wanted(generation: Generation, views: tuple[View, ...]) -> dict[str, View]:
+def views_to_capture(generation: Generation, views: tuple[View, ...]) -> dict[str, View]:
     """Definitions to capture rows for, by `rows_key`: the published ones, and those the next generation will publish.
 
-    Only of resource types that the generation has: of others it has no keys, so that nothing could tell what went
-    without a trace; and no question about them is answered before a generation has them.
+    Only of resource types that the generation has: it holds no keys of other types, so nothing could show what
+    disappeared without a trace. No question about them is answered before a generation has them.
     """
-    ours = [view for view in views if view.resource in generation.types]
-    return {rows_key(view): view for view in (*(known.view for known in generation.views.values()), *ours)}
+    published = [known.view for known in generation.views.values()]
+    of_known_types = [view for view in views if view.resource in generation.types]
+    return {rows_key(view): view for view in (*published, *of_known_types)}
 
 
-def _unusable(state: OverlayState, generation: Generation, mark: SnapshotMark, views: Mapping[str, View]) -> str:
-    if {name: view.resource for name, view in views.items()} != state.views:
-        return "the views changed"
-    if state.mark.cluster != mark.cluster or not state.mark.covered_by(mark):
-        return "the overlay is of another database, or ahead of this one"
-    if not state.complete_since.covered_by(generation.mark):
-        return "the overlay begins after the published generation"
-    if state.mark.covered_by(generation.mark):
-        return ALL_COVERED
-    if not state.exact_mark.reaches(mark):
-        return "the overlay is too many transactions old"
-    return ""
+def _rebuild_reason(
+    status: OverlayStatus, generation: Generation, mark: SnapshotMark, views: Mapping[str, View]
+) -> Gap | None:
+    if status.state is None:
+        return Gap(GapReason.LOST, status.lost)
+    return find_rebuild_reason(status.state, status.lost, generation, mark, views)
 
 
-def _exact(connection: Connection, settings: Settings, state: OverlayState, mark: SnapshotMark) -> bool:
-    """Whether it is time for a poll that trusts no stamp, or the table is small enough for every poll to be one."""
+def _exact_is_due(connection: Connection, settings: Settings, state: OverlayState, mark: SnapshotMark) -> bool:
+    """Whether a sweep is due, or the table is small enough for every poll to be exact."""
     if (mark.taken_at - state.exact_mark.taken_at).total_seconds() >= settings.sweep_interval_s:
         return True
     row = connection.execute(
@@ -123,7 +124,7 @@ def _exact(connection: Connection, settings: Settings, state: OverlayState, mark
     return row is None or row[0] <= settings.exact_scan_max_rows
 
 
-# Without statistics, by the size of a row of HAPI's.
+# Without statistics, by the usual size of a row of HAPI's.
 _ESTIMATED_ROWS = """
 SELECT CASE WHEN reltuples >= 0 THEN reltuples ELSE pg_relation_size(oid) / 150 END
   FROM pg_class WHERE oid = to_regclass(%(table)s)"""

@@ -1,6 +1,7 @@
 -- Forget the entries that a published generation covers; "complete since" becomes its snapshot, in the same step.
 -- ARGV: 1 prefix, 2 revision this started from, 3 highest covered seq, 4 plan (JSON: types [], views {rows key: type}), 5.. state fields
--- Returns the number of entries forgotten, or -1 when the overlay is no longer what this started from.
+-- Returns JSON: forgotten, and the counts that the state keeps (entries {type: count}, envelope_bytes, polls);
+-- or -1 when the overlay is no longer what this started from.
 
 local prefix, expected, covered = ARGV[1], ARGV[2], ARGV[3]
 local plan = cjson.decode(ARGV[4])
@@ -22,6 +23,7 @@ end
 
 local bytes = tonumber(redis.call('HGET', state, 'envelope_bytes') or '0')
 local forgotten = 0
+local entries = {}
 
 for _, kind in ipairs(plan.types) do
   local members = redis.call('ZRANGEBYSCORE', prefix .. 'order:' .. kind, '-inf', covered)
@@ -44,9 +46,11 @@ for _, kind in ipairs(plan.types) do
     end
   end
   redis.call('ZREMRANGEBYSCORE', prefix .. 'order:' .. kind, '-inf', covered)
-  redis.call('HSET', state, 'entries:' .. kind, redis.call('ZCARD', prefix .. 'order:' .. kind))
+  entries[kind] = redis.call('ZCARD', prefix .. 'order:' .. kind)
+  redis.call('HSET', state, 'entries:' .. kind, entries[kind])
   forgotten = forgotten + #members
 end
 redis.call('ZREMRANGEBYSCORE', prefix .. 'polls', '-inf', covered)
-redis.call('HSET', state, 'envelope_bytes', bytes, 'polls', redis.call('ZCARD', prefix .. 'polls'), unpack(ARGV, 5))
-return forgotten
+local polls = redis.call('ZCARD', prefix .. 'polls')
+redis.call('HSET', state, 'envelope_bytes', bytes, 'polls', polls, unpack(ARGV, 5))
+return cjson.encode({forgotten = forgotten, entries = entries, envelope_bytes = bytes, polls = polls})

@@ -2,7 +2,8 @@
 -- ARGV: 1 prefix, 2 revision the poll started from ('' when there was no state), 3 prefix of the staged keys,
 --       4 plan (JSON: rebuild, seq, mark, types {type: ttl}, views {rows key: type}, forget, staged,
 --       counts {staged key: entries}), 5.. state fields
--- Returns 1, or 0 when the overlay is no longer what the poll started from, or -1 when staged entries were lost.
+-- Returns JSON: the counts that the state keeps (entries {type: count}, envelope_bytes, polls);
+-- or 0 when the overlay is no longer what the poll started from, or -1 when staged entries were lost.
 
 local prefix, expected, stage = ARGV[1], ARGV[2], ARGV[3]
 local plan = cjson.decode(ARGV[4])
@@ -96,13 +97,16 @@ if #plan.staged > 0 then
 end
 
 local longest = 0
+local entries = {}
 for kind, ttl in pairs(plan.types) do
   redis.call('EXPIRE', prefix .. 'order:' .. kind, ttl)
   redis.call('EXPIRE', prefix .. 'seen:' .. kind, ttl)
-  redis.call('HSET', state, 'entries:' .. kind, redis.call('ZCARD', prefix .. 'order:' .. kind))
+  entries[kind] = redis.call('ZCARD', prefix .. 'order:' .. kind)
+  redis.call('HSET', state, 'entries:' .. kind, entries[kind])
   longest = math.max(longest, ttl)
 end
-redis.call('HSET', state, 'envelope_bytes', bytes, 'polls', redis.call('ZCARD', prefix .. 'polls'), unpack(ARGV, 5))
+local polls = redis.call('ZCARD', prefix .. 'polls')
+redis.call('HSET', state, 'envelope_bytes', bytes, 'polls', polls, unpack(ARGV, 5))
 redis.call('EXPIRE', state, longest)
 redis.call('EXPIRE', prefix .. 'polls', longest)
-return 1
+return cjson.encode({entries = entries, envelope_bytes = bytes, polls = polls})

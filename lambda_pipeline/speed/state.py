@@ -1,9 +1,14 @@
-"""What the overlay says of itself: the one hash in Redis that makes the rest of it readable."""
+"""The state of the overlay: the one hash in Redis that makes the rest of it readable.
+
+It is written only by the two scripts, together with the entries it speaks of. Whether it fits a generation is decided
+in `coverage`. The argument: docs/guarantees.md, "A poll becomes visible at once".
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from lambda_pipeline.source import SnapshotMark
 from lambda_pipeline.source.inventory import Digest
@@ -20,11 +25,11 @@ class OverlayState:
         seq: of the last poll; entries carry the seq of theirs.
         mark: snapshot of the last poll: every change it saw is in.
         complete_since: every change after this snapshot is in.
-        exact_mark: snapshot of the last poll that did not trust HAPI's clock.
-        watermark: newest of HAPI's stamps that was seen.
-        stamp_floors: how far back a ranged poll must read, see `speed.stamps`; by number.
+        exact_mark: snapshot of the last exact poll, which trusts no timestamp.
+        watermark: newest of HAPI's timestamps that a poll saw.
+        lookback_points: how far back a ranged poll must read, see `lookback`; ordered by number.
         compared_with: number of the last generation whose keys a poll compared it with.
-        digest: of all rows of HAPI's tables as of `mark`, to notice what goes without a trace.
+        digest: of all rows of HAPI's tables as of `mark`; it shows what disappeared without a trace.
         views: `rows_key` -> resource type of every definition it holds rows for.
         entries: number of entries by resource type.
         run_id: of the Redis process that was written to.
@@ -60,8 +65,14 @@ class OverlayState:
         """Entries of all types."""
         return sum(self.entries.values())
 
+    def with_counts(self, counts: Mapping[str, Any]) -> "OverlayState":
+        """The same state with the counts that a script returned: `entries`, `envelope_bytes` and `polls`."""
+        # Lua writes an empty table as an array where it could be an object.
+        entries = dict(counts["entries"] or {})
+        return replace(self, entries=entries, envelope_bytes=counts["envelope_bytes"], polls=counts["polls"])
+
     def fields(self) -> list[str]:
-        """As field, value, field, value for the scripts; `entries`, `envelope_bytes` and `polls` are kept by them."""
+        """As field, value, field, value for the scripts, which keep `entries`, `envelope_bytes` and `polls`."""
         pairs = {
             "epoch": self.epoch,
             "revision": str(self.revision),
@@ -70,7 +81,7 @@ class OverlayState:
             "complete_since": str(self.complete_since),
             "exact_mark": str(self.exact_mark),
             "watermark": self.watermark.isoformat(),
-            "stamp_floors": json.dumps([[floor.number, floor.stamp.isoformat()] for floor in self.lookback_points]),
+            "stamp_floors": json.dumps([[point.number, point.moment.isoformat()] for point in self.lookback_points]),
             "compared_with": str(self.compared_with),
             "digest": str(self.digest),
             "views": json.dumps(dict(self.views)),
@@ -84,7 +95,7 @@ class OverlayState:
         """From the hash in Redis.
 
         Raises:
-            KeyError, ValueError: it is not one of ours.
+            KeyError, ValueError: the hash was not written by this project.
         """
         return cls(
             epoch=fields["epoch"],
@@ -95,8 +106,8 @@ class OverlayState:
             exact_mark=SnapshotMark.parse(fields["exact_mark"]),
             watermark=datetime.fromisoformat(fields["watermark"]),
             lookback_points=tuple(
-                LookbackPoint(number, datetime.fromisoformat(stamp))
-                for number, stamp in json.loads(fields["stamp_floors"])
+                LookbackPoint(number, datetime.fromisoformat(moment))
+                for number, moment in json.loads(fields["stamp_floors"])
             ),
             compared_with=int(fields["compared_with"]),
             digest=Digest.parse(fields["digest"]),

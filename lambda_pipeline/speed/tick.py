@@ -1,4 +1,7 @@
-"""One tick of the capture sensor: polls at a steady pace for a few seconds, and what they did together."""
+"""One tick of the capture sensor: polls at a steady pace for a few seconds, and what they did together.
+
+What one poll does belongs in `poll`, what Dagster shows of a tick in `orchestration`.
+"""
 
 import time
 from collections import Counter
@@ -7,11 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import SnapshotMark
 from lambda_pipeline.speed.poll import Poll, Poller
 
 BUDGET_LIMIT_S = 45.0
-"""Dagster gives up a tick after 60 s but does not end its code; whatever is configured, polling stops before that."""
+"""Polling stops before this whatever is configured: Dagster gives up a tick after 60 s, but does not end its code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +50,17 @@ class Tick:
 
     @property
     def late(self) -> int:
-        """How many of them a poll by HAPI's stamps alone would have missed."""
+        """How many of them a poll by HAPI's timestamps alone would have missed."""
         return sum(poll.late for poll in self.polls)
 
     @property
     def pruned(self) -> int:
-        """Entries forgotten because a generation covers them."""
+        """Entries that were removed because a generation covers them."""
         return sum(poll.pruned for poll in self.polls)
 
     @property
     def rebuilt(self) -> str:
-        """Why the overlay was made anew; empty when it was not."""
+        """Why the overlay was made again; empty when it was not."""
         return "; ".join(dict.fromkeys(poll.rebuilt for poll in self.polls if poll.rebuilt))
 
     @property
@@ -77,7 +79,9 @@ class Tick:
         """Why the batch layer must be refreshed before capture can go on; empty when it need not."""
         if self.last.waiting:
             return self.last.waiting
-        return "the overlay is as large as it may be" if self.last.over_budget else ""
+        if not self.last.over_budget:
+            return ""
+        return "the overlay reached its limit (LAMBDA_PIPELINE_OVERLAY_MAX_ENTRIES or _MAX_BYTES)"
 
     @property
     def changed(self) -> bool:
@@ -86,7 +90,7 @@ class Tick:
 
 
 def run_tick(
-    capture: Poller,
+    poller: Poller,
     settings: Settings,
     *,
     clock: Callable[[], float] = time.monotonic,
@@ -94,23 +98,20 @@ def run_tick(
 ) -> Tick:
     """Poll every `poll_interval_s` for `tick_budget_s`, at least once; stop early when polling cannot go on.
 
-    The last poll is drawn in so that it ends within the budget: a tick that is not over at the daemon's next turn makes
-    the following one a whole turn late.
+    The last poll comes earlier if need be, so that it ends within the budget: a tick that is not over at the daemon's
+    next turn makes the following one a whole turn late.
 
     Raises:
         CaptureError, HapiUnavailableError, RedisUnavailableError: a poll failed; those before it stay published.
     """
     began = due = clock()
-    state = capture.overlay.read_status().state
-    before = state.mark if state else None
     polls: list[Poll] = []
     lag_s = slowest_s = 0.0
     while True:
         sleep(max(0.0, due - clock()))
-        poll = capture.poll()
+        poll = poller.poll()
         polls.append(poll)
-        lag_s = max(lag_s, _lag(before, poll))
-        before = poll.mark or before
+        lag_s = max(lag_s, _lag(poll))
         slowest_s = max(slowest_s, poll.seconds)
         end = began + min(settings.tick_budget_s, BUDGET_LIMIT_S) - slowest_s
         after = max(due + settings.poll_interval_s, clock())
@@ -119,10 +120,8 @@ def run_tick(
         due = min(after, end)
 
 
-def _lag(before: SnapshotMark | None, poll: Poll) -> float:
+def _lag(poll: Poll) -> float:
     """Age that the previous frontier had reached when this poll replaced it; marks carry one server's clock."""
-    if poll.mark is None:
+    if poll.mark is None or poll.previous is None or poll.previous.cluster != poll.mark.cluster:
         return poll.seconds
-    if before is None or before.cluster != poll.mark.cluster:
-        return poll.seconds
-    return (poll.mark.taken_at - before.taken_at).total_seconds() + poll.seconds
+    return (poll.mark.taken_at - poll.previous.taken_at).total_seconds() + poll.seconds

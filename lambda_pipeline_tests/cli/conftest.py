@@ -1,9 +1,7 @@
 """A small hospital behind the environment variables, and the program run in this process."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,27 +9,8 @@ from lambda_pipeline.cli.program import run
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.settings import load_settings
-
-SNOMED = "http://snomed.info/sct"
-DIABETES = "44054006"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a command ended with."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line that says what was wrong."""
-        (line,) = [line for line in self.err.splitlines() if line.startswith("lambda-pipeline: ")]
-        return line
-
-
-Program = Callable[..., Result]
+from lambda_pipeline_tests.support.hospital import confirmed_condition, named_patient
+from lambda_pipeline_tests.support.programs import Program, Result
 
 
 @pytest.fixture
@@ -69,14 +48,14 @@ def hapi(empty_hapi: DemoHapi) -> DemoHapi:
     """Three men and two women; two of the men and one of the women have diabetes."""
     empty_hapi.load(
         [
-            patient("adam", "male", "1950-01-31"),
-            patient("bert", "male", "1960"),
-            patient("carl", "male", "1970-05-05"),
-            patient("dora", "female", "1980-05-05"),
-            patient("eva", "female", "1990-05-05"),
-            condition("c-adam", "adam"),
-            condition("c-bert", "bert"),
-            condition("c-dora", "dora"),
+            named_patient("adam", "male", "1950-01-31"),
+            named_patient("bert", "male", "1960"),
+            named_patient("carl", "male", "1970-05-05"),
+            named_patient("dora", "female", "1980-05-05"),
+            named_patient("eva", "female", "1990-05-05"),
+            confirmed_condition("c-adam", "adam"),
+            confirmed_condition("c-bert", "bert"),
+            confirmed_condition("c-dora", "dora"),
         ]
     )
     return empty_hapi
@@ -88,21 +67,3 @@ def published(hapi: DemoHapi, program: Program) -> DemoHapi:
     assert program("refresh").code == 0
     assert program("poll").code == 0
     return hapi
-
-
-def patient(logical_id: str, gender: str, born: str = "1970-01-01", **more: Any) -> dict[str, Any]:
-    """A patient with a name that needs quoting in CSV."""
-    name = [{"use": "official", "family": f"O'{logical_id}, {logical_id}", "given": [logical_id]}]
-    return {"resourceType": "Patient", "id": logical_id, "gender": gender, "birthDate": born, "name": name, **more}
-
-
-def condition(logical_id: str, patient_id: str, code: str = DIABETES, **more: Any) -> dict[str, Any]:
-    """A confirmed condition."""
-    return {
-        "resourceType": "Condition",
-        "id": logical_id,
-        "subject": {"reference": f"Patient/{patient_id}"},
-        "code": {"coding": [{"system": SNOMED, "code": code}], "text": "Diabetes"},
-        "verificationStatus": {"coding": [{"code": "confirmed"}]},
-        **more,
-    }

@@ -10,8 +10,10 @@ import redis
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.settings import Settings
-from lambda_pipeline_tests.cli.conftest import Program, patient
-from lambda_pipeline_tests.conftest import OwnRedis
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
+from lambda_pipeline_tests.support.hospital import named_patient
+from lambda_pipeline_tests.support.programs import Program
+from lambda_pipeline_tests.support.servers import OwnRedis
 
 
 def test_a_deployment_without_a_generation_is_unhealthy(hapi: DemoHapi, program: Program) -> None:
@@ -28,8 +30,8 @@ def test_a_deployment_at_work_is_healthy(published: DemoHapi, program: Program) 
 
 
 def test_status_as_json_has_everything(published: DemoHapi, program: Program) -> None:
-    published.load([patient("fritz", "male"), patient("gerd", "male")])
-    published.write_raw("Patient", "gone", None, encoding="ESR")
+    published.load([named_patient("fritz", "male"), named_patient("gerd", "male")])
+    write_raw(published, "Patient", "gone", None, encoding="ESR")
     program("poll")
     asked = program("status", "--json")
     status = json.loads(asked.out)
@@ -76,13 +78,13 @@ def test_a_frontier_that_stands_still_is_unhealthy(
     monkeypatch.setenv("LAMBDA_PIPELINE_FRESHNESS_TARGET_S", "0.000001")
     asked = program("status")
     assert asked.code == 1
-    assert "does the sensor run?" in asked.err
+    assert "is the sensor capture_changes running?" in asked.err
 
 
 def test_an_overlay_that_no_poll_fitted_to_the_generation_is_unhealthy_only_if_that_lasts(
     published: DemoHapi, program: Program, redis_url: str, database_url: str
 ) -> None:
-    published.load([patient("fritz", "male")])
+    published.load([named_patient("fritz", "male")])
     program("poll")
     with redis.Redis.from_url(redis_url) as client:
         client.hset("lambda_pipeline:state", "compared_with", "0")
@@ -164,7 +166,7 @@ def test_check_sees_stamps_from_the_future(
 def test_check_tells_of_bodies_with_nul_and_of_ids_an_upgrade_left_open(
     hapi: DemoHapi, program: Program, database_url: str
 ) -> None:
-    hapi.write_raw("Patient", "nul", '{"resourceType":"Patient","name":[{"family":"A\\u0000B"}]}')
+    write_raw(hapi, "Patient", "nul", '{"resourceType":"Patient","name":[{"family":"A\\u0000B"}]}')
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE hfj_resource SET fhir_id = NULL WHERE fhir_id = 'adam'")
     asked = program("check")
@@ -174,10 +176,10 @@ def test_check_tells_of_bodies_with_nul_and_of_ids_an_upgrade_left_open(
 
 
 def test_check_sees_large_objects(hapi: DemoHapi, program: Program) -> None:
-    hapi.write_raw("Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
+    write_raw(hapi, "Patient", "old", None, encoding="JSON", large_object=b'{"resourceType":"Patient"}')
     asked = program("check")
     assert asked.code == 0
-    assert "ok   large objects: 1 current bodies lie in some, and they can be read" in asked.out
+    assert "ok   large objects: 1 current bodies are stored in some, and they can be read" in asked.out
 
 
 @pytest.mark.parametrize(

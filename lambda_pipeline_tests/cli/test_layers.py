@@ -7,7 +7,8 @@ import pytest
 
 from lambda_pipeline.batch.refresh import REFRESH_LOCK
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline_tests.cli.conftest import Program, patient
+from lambda_pipeline_tests.support.hospital import named_patient
+from lambda_pipeline_tests.support.programs import Program
 
 
 def test_a_refresh_prints_its_generation(hapi: DemoHapi, program: Program) -> None:
@@ -15,7 +16,7 @@ def test_a_refresh_prints_its_generation(hapi: DemoHapi, program: Program) -> No
     assert first.code == 0
     assert first.out.startswith("generation 1 (full), valid as of 20")
     assert "patient_simple" in first.out
-    hapi.load([patient("fritz", "male")])
+    hapi.load([named_patient("fritz", "male")])
     assert program("refresh").out.startswith("generation 2 (incremental, 1 changed resources), valid as of 20")
     assert program("refresh", "--full").out.startswith("generation 3 (full), valid as of 20")
 
@@ -25,7 +26,9 @@ def test_a_refresh_says_what_only_the_keys_told(published: DemoHapi, program: Pr
         transaction.delete("Patient", "eva")
         transaction.expunge("Patient", "eva")
     done = program("refresh")
-    assert done.out.startswith("generation 2 (incremental, 1 changed resources, 1 of them known from the keys alone)")
+    assert done.out.startswith(
+        "generation 2 (incremental, 1 changed resources, 1 of them found only by comparing all keys)"
+    )
     repairs = json.loads(program("status", "--json").out)["generation"]["repairs"]
     assert repairs == {"Patient": {"gone": 1, "altered": 0, "resources": ["Patient/eva"]}}
 
@@ -50,7 +53,7 @@ def test_a_poll_before_the_first_generation_has_nothing_to_build_upon(hapi: Demo
 
 
 def test_a_poll_says_what_it_captured(published: DemoHapi, program: Program) -> None:
-    published.load([patient("fritz", "male"), patient("gerd", "male")])
+    published.load([named_patient("fritz", "male"), named_patient("gerd", "male")])
     published.delete("Condition", "c-adam")
     done = program("poll")
     assert done.code == 0
@@ -67,7 +70,7 @@ def test_a_full_overlay_asks_for_a_refresh(
     published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAMBDA_PIPELINE_OVERLAY_MAX_ENTRIES", "1")
-    published.load([patient("fritz", "male"), patient("gerd", "male")])
+    published.load([named_patient("fritz", "male"), named_patient("gerd", "male")])
     done = program("poll")
     assert done.code == 1
     assert "run lambda-pipeline refresh" in done.err

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from lambda_pipeline_tests.conftest import PROJECT
+from lambda_pipeline_tests.support.servers import PROJECT
 
-TARGETS = ("setup", "demo", "test", "soak", "dev", "stop", "clean", "lint", "lock", "bench")
+TARGETS = ("setup", "demo", "test", "test-model", "docs", "soak", "dev", "stop", "clean", "lint", "lock", "bench")
 
 
 def make(*arguments: str) -> str:
@@ -20,7 +20,7 @@ def make(*arguments: str) -> str:
 
 
 def test_make_alone_lists_every_target() -> None:
-    listed = dict(re.findall(r"^  make (\w+)\s+(\S.*)$", make(), flags=re.MULTILINE))
+    listed = dict(re.findall(r"^  make ([\w-]+)\s+(\S.*)$", make(), flags=re.MULTILINE))
     assert set(TARGETS) <= set(listed)
 
 
@@ -30,6 +30,8 @@ def test_make_alone_lists_every_target() -> None:
         (("demo",), "lambda-pipeline demo"),
         (("dev", "PORT=3111"), "lambda-pipeline dev --port 3111"),
         (("test", "TESTS=here"), "-m pytest here"),
+        (("test-model",), "-m pytest lambda_pipeline_tests/model -m campaign"),
+        (("docs",), "mkdocs"),
         (("soak", "MINUTES=5", "SEED=7"), "-m lambda_pipeline_tests.model soak --minutes 5 --seed 7"),
         (("stop",), "lambda-pipeline stop"),
         (("clean",), "lambda-pipeline clean"),
@@ -47,4 +49,6 @@ def test_ci_is_a_script_that_bash_understands() -> None:
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
     text = script.read_text()
     assert "set -euo pipefail" in text
-    assert [f"run make {target}" in text for target in ("setup", "lint", "test", "demo")] == [True] * 4
+    assert [f"run make {target}" in text for target in ("setup", "lint", "docs", "test", "test-model", "demo")] == [
+        True
+    ] * 6

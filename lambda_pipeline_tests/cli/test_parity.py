@@ -5,7 +5,8 @@ import pytest
 import redis
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline_tests.cli.conftest import Program, patient
+from lambda_pipeline_tests.support.hospital import named_patient
+from lambda_pipeline_tests.support.programs import Program
 
 
 def tamper(url: str) -> None:
@@ -29,7 +30,7 @@ def test_a_refresh_that_finds_a_difference_is_published_and_ends_with_1(
     assert done.code == 1
     assert done.out.startswith("generation 2 ")
     assert "1 differ: Patient/bert in patient_simple (1 rows served, 1 recomputed)" in done.complaint
-    assert "lambda-pipeline refresh --full builds anew" in done.complaint
+    assert "lambda-pipeline refresh --full builds all views from the source" in done.complaint
     assert "swordfish" not in done.err
     assert program("refresh", "--full").code == 0
 
@@ -56,7 +57,7 @@ def test_a_refresh_whose_live_rows_cannot_be_compared_says_so_and_is_done(
 
 @pytest.mark.parametrize("options", [(), ("--all",), ("--sample", "3"), ("--mode", "batch"), ("--mode", "live")])
 def test_parity_holds_and_is_told_view_by_view(published: DemoHapi, program: Program, options: tuple[str, ...]) -> None:
-    published.load([patient("fritz", "male")])
+    published.load([named_patient("fritz", "male")])
     assert program("poll").code == 0
     done = program("parity", *options)
     assert done.code == 0
@@ -74,7 +75,7 @@ def test_what_differs_is_named_on_stdout_and_ends_with_1(
     assert done.code == 1
     for mode in ("batch", "live"):
         assert f"{mode}: Patient/bert in patient_simple (1 rows served, 1 recomputed)" in done.out.splitlines()
-    assert done.complaint == "lambda-pipeline: 2 resources are not served as they would be recomputed"
+    assert done.complaint == "lambda-pipeline: 2 resources are served differently from their recompute"
     assert "swordfish" not in done.out + done.err
 
 

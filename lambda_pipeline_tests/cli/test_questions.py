@@ -12,7 +12,9 @@ import pytest
 import redis
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline_tests.cli.conftest import Program, condition, patient
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
+from lambda_pipeline_tests.support.hospital import confirmed_condition, named_patient
+from lambda_pipeline_tests.support.programs import Program
 
 MEN = "SELECT patient_id FROM patient_simple WHERE gender = :gender ORDER BY 1"
 
@@ -115,8 +117,8 @@ def test_a_limit_cuts_rows_and_not_the_count(published: DemoHapi, program: Progr
 
 
 def test_the_modes_tell_batch_and_speed_apart(published: DemoHapi, program: Program) -> None:
-    published.load([patient("fritz", "male")])
-    published.update(patient("adam", "female", "1950-01-31"))
+    published.load([named_patient("fritz", "male")])
+    published.update(named_patient("adam", "female", "1950-01-31"))
     published.delete("Patient", "bert")
     question = ("query", "patient_simple", "--where", "gender", "eq", "male", "--count")
     assert program(*question).out == "3\n"
@@ -129,7 +131,7 @@ def test_the_modes_tell_batch_and_speed_apart(published: DemoHapi, program: Prog
 
 
 def test_a_maximal_age_makes_the_answer_fresh(published: DemoHapi, program: Program) -> None:
-    published.load([patient("fritz", "male")])
+    published.load([named_patient("fritz", "male")])
     fresh = program("query", "patient_simple", "--count", "--max-age", "0.000001")
     assert fresh.out == "6\n"
     assert "hapi" in fresh.err
@@ -145,7 +147,7 @@ def test_sql_takes_parameters_a_file_or_standard_input(
 
 
 def test_sql_compares_with_batch_alone(published: DemoHapi, program: Program, men: str) -> None:
-    published.load([patient("fritz", "male"), condition("c-fritz", "fritz")])
+    published.load([named_patient("fritz", "male"), confirmed_condition("c-fritz", "fritz")])
     program("poll")
     asked = program("sql", men, "--param", "gender=male", "--compare", "--count")
     assert asked.out == "4\n"
@@ -235,7 +237,7 @@ def test_a_gap_is_refused_where_the_source_may_not_be_read(
 
 
 def test_what_cannot_be_read_is_named_beside_the_answer(hapi: DemoHapi, program: Program) -> None:
-    hapi.write_raw("Patient", "gone", None, encoding="ESR")
+    write_raw(hapi, "Patient", "gone", None, encoding="ESR")
     program("refresh")
     asked = program("query", "patient_simple", "--count")
     assert (asked.code, asked.out) == (0, "5\n")
@@ -243,7 +245,7 @@ def test_what_cannot_be_read_is_named_beside_the_answer(hapi: DemoHapi, program:
 
 
 def test_a_reader_that_goes_away_is_no_error(published: DemoHapi) -> None:
-    published.load([patient(f"many-{number}", "other") for number in range(3_000)])
+    published.load([named_patient(f"many-{number}", "other") for number in range(3_000)])
     command = (
         f"set -o pipefail; {sys.executable} -m lambda_pipeline.cli query patient_simple --format csv --mode source"
     )

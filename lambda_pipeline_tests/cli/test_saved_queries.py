@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline.demo.hospital.cohort import patients_with_diabetes
-from lambda_pipeline.demo.hospital.day import a_day
+from lambda_pipeline.demo.hospital.cohort import find_patients_with_diabetes
+from lambda_pipeline.demo.hospital.day import simulate_day
 from lambda_pipeline.demo.hospital.population import populate
 from lambda_pipeline.deployment import Deployment, ServerUrls
 from lambda_pipeline.settings import Settings, sql_directory
@@ -28,7 +28,7 @@ def population(new_database: Callable[..., str], redis_url: str) -> Iterator[Dep
         demo = DemoHapi(deployment.database)
         populate(demo, patients=300)
         deployment.refresh()
-        a_day(demo)
+        simulate_day(demo)
         deployment.poller.poll()
         yield deployment
 
@@ -51,5 +51,7 @@ def rows(frame: object) -> list[str]:
 def test_the_saved_query_of_the_demo_counts_what_the_source_holds(population: Deployment) -> None:
     statement = (sql_directory() / "queries" / "male_diabetics.sql").read_text()
     answer = population.serving.select(statement)
-    assert set(answer.frame["patient_id"]) == set(patients_with_diabetes(DemoHapi(population.database), gender="male"))
+    assert set(answer.frame["patient_id"]) == set(
+        find_patients_with_diabetes(DemoHapi(population.database), gender="male")
+    )
     assert answer.row_count > 5

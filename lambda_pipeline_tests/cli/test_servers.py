@@ -9,8 +9,8 @@ from click import Context
 from lambda_pipeline.cli.program import COMMANDS
 from lambda_pipeline.cli.program import program as root
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline.development import embedded, launcher
-from lambda_pipeline_tests.cli.conftest import Program
+from lambda_pipeline.development import dev, embedded
+from lambda_pipeline_tests.support.programs import Program
 
 NEEDS_HAPI = [
     ("refresh",),
@@ -154,11 +154,11 @@ def test_stop_keeps_the_data(program: Program, tmp_path: Path, monkeypatch: pyte
 def test_dev_passes_its_options_on(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, object]] = []
 
-    def dev(**options: object) -> int:
+    def run(**options: object) -> int:
         told.append(options)
         return 1
 
-    monkeypatch.setattr(launcher, "dev", dev)
+    monkeypatch.setattr(dev, "run", run)
     assert program("dev", "--port", "3100", "--detach", "--changing").code == 1
     assert told == [{"port": 3100, "detach": True, "changing": True, "patients": 1_000}]
 

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline_tests.cli.conftest import Program, condition, patient
+from lambda_pipeline_tests.support.hospital import confirmed_condition, named_patient
+from lambda_pipeline_tests.support.programs import Program
 
 PEOPLE: dict[str, Any] = {
     "resourceType": "ViewDefinition",
@@ -84,7 +85,11 @@ def test_a_view_runs_over_a_file_without_hapi(
     monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(server_home))
     monkeypatch.setenv("HAPI_DB_URL", "postgresql://127.0.0.1:1/hapi")
     data = tmp_path / "people.ndjson.gz"
-    documents = [patient("adam", "male", "1950-01-31"), condition("c", "adam"), patient("eva", "female", "1990-05-05")]
+    documents = [
+        named_patient("adam", "male", "1950-01-31"),
+        confirmed_condition("c", "adam"),
+        named_patient("eva", "female", "1990-05-05"),
+    ]
     with gzip.open(data, "wt") as file:
         file.writelines(json.dumps(document) + "\n" for document in documents)
     ran = program("views", "run", str(definition), "--ndjson", str(data), "--format", "csv")
@@ -96,7 +101,11 @@ def test_one_bad_value_does_not_hide_the_others(
 ) -> None:
     monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(server_home))
     data = tmp_path / "people.ndjson"
-    documents = [patient("adam", "male", "1950-01-31"), patient("bert", "male", "1960"), patient("eva", "female")]
+    documents = [
+        named_patient("adam", "male", "1950-01-31"),
+        named_patient("bert", "male", "1960"),
+        named_patient("eva", "female"),
+    ]
     data.write_text("\n\n".join(map(json.dumps, documents)))
     ran = program("views", "run", str(definition), "--ndjson", str(data), "--format", "jsonl")
     assert ran.code == 1

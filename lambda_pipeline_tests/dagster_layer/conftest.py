@@ -1,67 +1,13 @@
 """A deployment for Dagster: its variables set as an operator sets them, on the test servers."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 import pytest
 
-from lambda_pipeline.api import open_deployment
-from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import load_settings
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, condition, patient
-
-Json = dict[str, Any]
-
-
-class Site:
-    """HAPI-shaped source, its own Redis database, and Dagster's definitions over them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.instance = dg.DagsterInstance.ephemeral()
-        self.define(PATIENTS, CONDITIONS)
-
-    def define(self, *definitions: Json) -> dg.Definitions:
-        """Deploy these views: the files, and the code location as it loads them."""
-        # A new folder each time, as a new process would read it: views are read once per folder.
-        folder = self.folder / f"views-{len(list(self.folder.glob('views-*')))}"
-        folder.mkdir(parents=True)
-        for definition in definitions:
-            (folder / f"{definition['name']}.json").write_text(json.dumps(definition))
-        self.setenv("LAMBDA_PIPELINE_VIEW_DEFINITIONS", str(folder))
-        self.definitions = build_definitions(load_settings())
-        self.deployment = open_deployment()
-        self.demo = DemoHapi(self.deployment.database, referential_integrity=False)
-        return self.definitions
-
-    setenv: Callable[[str, str], None]
-
-    def run(self, job: str, config: Json | None = None, **options: Any) -> dg.ExecuteInProcessResult:
-        return self.definitions.resolve_job_def(job).execute_in_process(
-            run_config=config or {}, instance=self.instance, raise_on_error=False, **options
-        )
-
-    def refresh(self) -> dg.ExecuteInProcessResult:
-        return self.run("nightly_refresh")
-
-    def tick(self, cursor: str | None = None) -> Any:
-        """One tick of the sensor, its events stored as the daemon stores them."""
-        sensor = self.definitions.resolve_sensor_def("capture_changes")
-        resources = {"deployment": self.definitions.resources["deployment"]}
-        with dg.build_sensor_context(instance=self.instance, cursor=cursor, resources=resources) as context:
-            tick = sensor.evaluate_tick(context)
-        for event in tick.asset_events:
-            self.instance.report_runless_asset_event(event)
-        return tick
-
-    def latest(self, *path: str) -> dg.AssetMaterialization | None:
-        """The newest materialization of an asset."""
-        event = self.instance.get_latest_materialization_event(dg.AssetKey(list(path)))
-        return event.asset_materialization if event else None
+from lambda_pipeline_tests.support.hospital import condition, patient
+from lambda_pipeline_tests.support.worlds import Site
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import pytest
 
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import load_settings
-from lambda_pipeline_tests.dagster_layer.conftest import Site
 from lambda_pipeline_tests.dagster_layer.test_run_config import refusal
 from lambda_pipeline_tests.dagster_layer.test_runs import WIDER, output, said
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, patient
+from lambda_pipeline_tests.support.definitions import CONDITIONS, PATIENTS
+from lambda_pipeline_tests.support.hospital import patient
+from lambda_pipeline_tests.support.worlds import Site
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 BATCH, MERGED = dg.AssetKey(["batch", "patients"]), dg.AssetKey(["merged", "patients"])

@@ -12,7 +12,7 @@ from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import load_views
-from lambda_pipeline_tests.pipeline.conftest import condition, patient
+from lambda_pipeline_tests.support.hospital import condition, patient
 
 VIEWS = [view.name for view in load_views(Settings().view_definitions)]
 

@@ -11,8 +11,8 @@ import pytest
 from lambda_pipeline.errors import ConfigurationError, ViewDefinitionError
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings
-from lambda_pipeline_tests.conftest import PROJECT
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS
+from lambda_pipeline_tests.support.definitions import CONDITIONS, PATIENTS
+from lambda_pipeline_tests.support.servers import PROJECT
 
 VIEWS = {
     "condition_diagnoses": "Condition",

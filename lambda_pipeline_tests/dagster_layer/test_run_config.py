@@ -11,7 +11,7 @@ import pytest
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.orchestration.launch_config import environment_references, exact
 from lambda_pipeline.settings import Settings
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, HEIGHTS, PATIENTS
+from lambda_pipeline_tests.support.definitions import CONDITIONS, HEIGHTS, PATIENTS
 
 SECRET = "postgresql://user:swordfish@host/db"
 GENDER = {"column": "gender", "operator": "eq", "value": "male"}
@@ -58,7 +58,7 @@ def refusal(definitions: dg.Definitions, job: str, config: dict[str, Any]) -> st
         ),
         (
             {"view": "heights", "where": [{"column": "value", "operator": "gt", "value": "tall"}]},
-            "the value is no number",
+            "the value is not a number",
         ),
         ({"view": "patients", "where": [{**GENDER, "operator": "in", "value": []}]}, "at least one value"),
         ({"view": "patients", "where": [{**GENDER, "value": {"a": 1}}]}, "must be text"),

@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lambda_pipeline.orchestration.resources import ServingResource
-from lambda_pipeline_tests.dagster_layer.conftest import Site
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, HEIGHTS, PATIENTS, condition, patient
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
+from lambda_pipeline_tests.support.definitions import CONDITIONS, HEIGHTS, PATIENTS
+from lambda_pipeline_tests.support.hospital import condition, patient
+from lambda_pipeline_tests.support.worlds import Site
 
 WIDER = {
     **PATIENTS,
@@ -109,7 +111,7 @@ def test_changed_columns_are_told(night: Site) -> None:
 
 
 def test_what_cannot_be_read_is_counted_and_warned_of(night: Site) -> None:
-    night.demo.write_raw("Patient", "broken", "{no json")
+    write_raw(night.demo, "Patient", "broken", "{no json")
     assert night.refresh().success
     patients = night.latest("batch", "patients")
     assert patients is not None
@@ -190,8 +192,8 @@ def test_a_sql_query_with_parameters_writes_parquet(night: Site) -> None:
 def test_numbers_of_a_parameter_are_exact(site: Site) -> None:
     site.define(HEIGHTS)
     raw = '{"resourceType":"Observation","status":"final","valueQuantity":{"value":%s}}'
-    site.demo.write_raw("Observation", "h1", raw % "0.1")
-    site.demo.write_raw("Observation", "h2", raw % "0.1000000000000000055511151231257827")
+    write_raw(site.demo, "Observation", "h1", raw % "0.1")
+    write_raw(site.demo, "Observation", "h2", raw % "0.1000000000000000055511151231257827")
     assert site.refresh().success
     result = site.run("sql_query", {"sql": "SELECT id FROM heights WHERE value = :v", "parameters": {"v": 0.1}})
     assert output(result)["dagster/row_count"] == 1
@@ -242,8 +244,8 @@ def test_serving_works_without_dagster_running(night: Site, postgres_url: str) -
 
     night.deployment.close()
     serving = ServingResource()
-    assert serving.query("patients", mode="batch").row_count == 3
-    assert serving.select("SELECT count(*) AS n FROM patients").frame["n"].tolist() == [3]
+    assert serving.serving.query("patients", mode="batch").row_count == 3
+    assert serving.serving.select("SELECT count(*) AS n FROM patients").frame["n"].tolist() == [3]
     assert connections() > 0
     serving.close()
     wait_for(lambda: connections() == 0)

@@ -8,9 +8,10 @@ import pytest
 
 from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.errors import HapiUnavailableError, RedisUnavailableError
-from lambda_pipeline_tests.conftest import OwnRedis
-from lambda_pipeline_tests.dagster_layer.conftest import Site
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, patient
+from lambda_pipeline_tests.support.definitions import CONDITIONS, PATIENTS
+from lambda_pipeline_tests.support.hospital import patient
+from lambda_pipeline_tests.support.servers import OwnRedis
+from lambda_pipeline_tests.support.worlds import Site
 
 SPEED = dg.AssetKey("speed_layer")
 
@@ -84,7 +85,7 @@ def test_changes_since_the_generation_are_caught_up_by_the_first_tick(site: Site
     site.demo.update(patient("b"))
     tick = site.tick()
     assert "captured 1 change" in tick.skip_message
-    assert "overlay made anew (there is no overlay in Redis)" in tick.skip_message
+    assert "overlay rebuilt (there is no overlay in Redis)" in tick.skip_message
 
 
 def test_without_a_generation_one_is_asked_for_once(site: Site) -> None:

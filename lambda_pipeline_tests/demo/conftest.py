@@ -1,7 +1,6 @@
-"""A demo server over a fresh database, and a way to look at its rows."""
+"""A demo server over a fresh database, and fixtures that read its rows."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,7 @@ import pytest
 
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi.server import DemoHapi
-
-Rows = Callable[..., list[tuple[Any, ...]]]
-
-
-class SteppingClock:
-    """A clock that only moves when told, and by one millisecond per reading so that readings differ."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        self.time += timedelta(milliseconds=1)
-        return self.time
-
-    def advance(self, **duration: float) -> None:
-        self.time += timedelta(**duration)
+from lambda_pipeline_tests.support.clocks import Rows, SteppingClock
 
 
 @pytest.fixture

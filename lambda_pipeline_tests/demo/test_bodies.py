@@ -13,7 +13,7 @@ def stored(**elements: object) -> str:
     return bodies.stored_text(bodies.parse(text)).removeprefix('{"resourceType":"Observation",').removesuffix("}")
 
 
-def test_id_and_meta_are_left_out_but_for_extensions_of_meta() -> None:
+def test_id_and_meta_are_left_out_except_extensions_of_meta() -> None:
     assert stored(id="o", meta={"tag": [{"code": "a"}]}, status="final") == '"status":"final"'
     kept = stored(meta={"profile": ["http://p"], "extension": [{"url": "u", "valueString": "v"}]}, status="final")
     assert kept == '"meta":{"extension":[{"url":"u","valueString":"v"}]},"status":"final"'
@@ -24,6 +24,14 @@ def test_elements_come_in_the_order_of_the_model_and_unknown_ones_go() -> None:
         valueString="v", issued="2026", status="final", _status={"id": "i"}, mood="good", extension=[{"url": "u"}]
     )
     assert found == '"extension":[{"url":"u"}],"status":"final","_status":{"id":"i"},"issued":"2026","valueString":"v"'
+
+
+def test_every_resource_type_of_r4_has_the_order_of_the_model() -> None:
+    sent = '{"resourceType":"Goal","target":[{"dueDate":"2026"}],"mood":1,"startDate":"2025","statusDate":"2026"}'
+    kept = '{"resourceType":"Goal","startDate":"2025","target":[{"dueDate":"2026"}],"statusDate":"2026"}'
+    assert bodies.stored_text(bodies.parse(sent)) == kept
+    unknown = '{"resourceType":"Invented","b":"1","a":"2"}'
+    assert bodies.stored_text(bodies.parse(unknown)) == unknown
 
 
 @pytest.mark.parametrize(
@@ -60,7 +68,7 @@ def test_the_last_of_equal_keys_counts() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', '{"a":NaN}', "[" * 100_000])
-def test_what_is_no_json_object_is_refused(text: str) -> None:
+def test_what_is_not_a_json_object_is_refused(text: str) -> None:
     with pytest.raises(BadDataError):
         bodies.parse(text)
 

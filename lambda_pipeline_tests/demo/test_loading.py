@@ -10,7 +10,7 @@ import pytest
 from lambda_pipeline.demo.hapi.loading import load_files
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.errors import BadDataError
-from lambda_pipeline_tests.demo.conftest import Rows
+from lambda_pipeline_tests.support.clocks import Rows
 
 PATIENT = {"resourceType": "Patient", "id": "p", "meta": {"tag": [{"system": "s", "code": "a"}]}, "gender": "male"}
 CONDITION = {"resourceType": "Condition", "subject": {"reference": "urn:uuid:1f"}}

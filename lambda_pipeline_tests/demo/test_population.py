@@ -1,4 +1,4 @@
-"""The synthetic population, a day in it, and changes without end."""
+"""The synthetic population, one day in it, and random changes."""
 
 import threading
 import time
@@ -11,11 +11,16 @@ import pytest
 
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline.demo.hospital.cohort import deleted_patients, is_diabetes, patients_with_diabetes, verification
-from lambda_pipeline.demo.hospital.day import LABORATORY_RESULTS, a_day, keep_changing
+from lambda_pipeline.demo.hospital.cohort import (
+    deleted_patients,
+    find_patients_with_diabetes,
+    is_diabetes,
+    verification_status,
+)
+from lambda_pipeline.demo.hospital.day import LABORATORY_RESULTS, keep_changing, simulate_day
 from lambda_pipeline.demo.hospital.population import generate, populate
 from lambda_pipeline.errors import ConfigurationError
-from lambda_pipeline_tests.demo.conftest import Rows
+from lambda_pipeline_tests.support.clocks import Rows
 
 Json = dict[str, Any]
 
@@ -31,8 +36,8 @@ def populated(demo: DemoHapi) -> DemoHapi:
     return demo
 
 
-def of_type(resources: list[Json], kind: str) -> list[Json]:
-    return [resource for resource in resources if resource["resourceType"] == kind]
+def of_type(resources: list[Json], resource_type: str) -> list[Json]:
+    return [resource for resource in resources if resource["resourceType"] == resource_type]
 
 
 def references(value: Any) -> Iterator[str]:
@@ -91,7 +96,7 @@ def test_there_is_what_views_get_wrong(resources: list[Json]) -> None:
     assert any("deceasedDateTime" in patient for patient in patients)
     assert {len(patient["birthDate"]) for patient in patients} == {4, 7, 10}
     conditions = of_type(resources, "Condition")
-    assert {verification(condition) for condition in conditions} == {
+    assert {verification_status(condition) for condition in conditions} == {
         None, "confirmed", "provisional", "entered-in-error",
     }  # fmt: skip
     onsets = {name for condition in conditions for name in condition if name.startswith("onset")}
@@ -105,7 +110,7 @@ def test_there_is_what_views_get_wrong(resources: list[Json]) -> None:
 
 def test_the_source_begins_with_one_deleted_man_with_diabetes(populated: DemoHapi, rows: Rows) -> None:
     (deleted,) = deleted_patients(populated)
-    assert deleted not in patients_with_diabetes(populated, gender="male")
+    assert deleted not in find_patients_with_diabetes(populated, gender="male")
     bodies = rows(
         "SELECT v.res_text_vc FROM hfj_res_ver v JOIN hfj_resource r USING (res_id)"
         " WHERE v.res_ver = 1 AND r.res_deleted_at IS NOT NULL AND v.res_type IN ('Patient', 'Condition')"
@@ -119,17 +124,17 @@ def test_a_source_with_resources_is_not_populated_again(populated: DemoHapi) -> 
         populate(populated, patients=120)
 
 
-def test_a_day_changes_the_cohort_as_told(populated: DemoHapi, rows: Rows) -> None:
-    before = set(patients_with_diabetes(populated, gender="male"))
+def test_a_day_adds_five_men_with_diabetes_and_removes_one(populated: DemoHapi, rows: Rows) -> None:
+    before = set(find_patients_with_diabetes(populated, gender="male"))
     (deleted,) = deleted_patients(populated)
-    told = a_day(populated, seed=4)
-    after = set(patients_with_diabetes(populated, gender="male"))
+    events = simulate_day(populated, seed=4)
+    after = set(find_patients_with_diabetes(populated, gender="male"))
     added, removed = after - before, before - after
-    assert len(added) == 3
-    assert len(removed) == 3
+    assert len(added) == 5
+    assert len(removed) == 1
     assert deleted in added
-    assert len(told) == 7
-    assert all(any(f"Patient/{patient}" in line for line in told) for patient in added | removed)
+    assert len(events) == 7
+    assert all(any(f"Patient/{patient}" in line for line in events) for patient in added | removed)
     (gone,) = deleted_patients(populated)
     assert gone in removed
     results = "SELECT count(*) FROM hfj_resource WHERE res_type = 'Observation' AND fhir_id = res_id::text"
@@ -139,20 +144,20 @@ def test_a_day_changes_the_cohort_as_told(populated: DemoHapi, rows: Rows) -> No
 def test_the_same_day_happens_to_the_same_patients(populated: DemoHapi, new_database: Callable[[], str]) -> None:
     twin = DemoHapi(Database(new_database()))
     populate(twin, patients=120)
-    assert a_day(twin, seed=4) == a_day(populated, seed=4)
+    assert simulate_day(twin, seed=4) == simulate_day(populated, seed=4)
     twin.database.close()
 
 
 def test_a_day_follows_another(populated: DemoHapi) -> None:
-    a_day(populated, seed=1)
+    simulate_day(populated, seed=1)
     (deleted,) = deleted_patients(populated)
-    a_day(populated, seed=2)
+    simulate_day(populated, seed=2)
     assert deleted_patients(populated) != [deleted]
 
 
 def test_a_day_needs_the_population(demo: DemoHapi) -> None:
     with pytest.raises(ConfigurationError, match="men with diabetes"):
-        a_day(demo)
+        simulate_day(demo)
 
 
 def test_changes_go_on_until_stopped(populated: DemoHapi, rows: Rows) -> None:

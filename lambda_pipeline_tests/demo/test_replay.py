@@ -13,8 +13,8 @@ import pytest
 
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi.bodies import content_hash
-from lambda_pipeline.demo.hapi.requests import Replay, replay
 from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline_tests.hapi.replay import Replay, replay
 
 ROWS = {
     "hfj_resource": """

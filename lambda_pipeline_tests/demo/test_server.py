@@ -3,15 +3,18 @@
 import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from lambda_pipeline.database import Database
+from lambda_pipeline.demo.hapi import bodies
 from lambda_pipeline.demo.hapi.outcome import RequestRefusedError
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline_tests.demo.conftest import Rows, SteppingClock
+from lambda_pipeline_tests.hapi.unusual_rows import lose_version, rewrite_history, write_raw
+from lambda_pipeline_tests.support.clocks import Rows, SteppingClock
 
 Versions = Callable[[str], list[tuple[Any, ...]]]
 
@@ -147,6 +150,44 @@ def test_profiles_are_replaced_and_tags_are_kept(demo: DemoHapi, versions: Versi
     assert rows("SELECT count(*) FROM hfj_history_tag") == [(5,)]
 
 
+def test_a_patch_keeps_the_digits_of_decimals(demo: DemoHapi, versions: Versions) -> None:
+    text = '{"resourceType":"Observation","valueQuantity":{"value":1.50}}'
+    demo.create({**bodies.parse(text), "id": "o"})
+    demo.patch(
+        "Observation", "o",
+        [
+            {"op": "test", "path": "/valueQuantity/value", "value": Decimal("1.50")},
+            {"op": "add", "path": "/component", "value": [{"valueQuantity": {"value": Decimal("0.10")}}]},
+            {"op": "copy", "from": "/valueQuantity", "path": "/component/-"},
+        ],
+    )  # fmt: skip
+    assert versions("o")[1][2].endswith('"component":[{"valueQuantity":{"value":0.10}},{"value":1.50}]}')
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "eat", "path": "/gender"},
+        {"op": "remove"},
+        {"op": "remove", "path": "gender"},
+        {"op": "remove", "path": "/name"},
+        {"op": "replace", "path": "/name/0", "value": {}},
+        {"op": "replace", "path": "", "value": {}},
+        {"op": "copy", "from": "", "path": "/name"},
+        {"op": "add", "path": "/gender/0", "value": "m"},
+        {"op": "test", "path": "/gender", "value": "female"},
+        "remove",
+    ],
+)
+def test_a_patch_that_does_not_apply_is_refused(demo: DemoHapi, versions: Versions, operation: Any) -> None:
+    demo.create(PATIENT)
+    with pytest.raises(RequestRefusedError, match="JSON patch") as refusal:
+        demo.patch("Patient", "p", [operation])
+    assert refusal.value.status == 400
+    assert "male" not in str(refusal.value)
+    assert len(versions("p")) == 1
+
+
 def test_meta_operations_leave_version_and_stamp(demo: DemoHapi, rows: Rows) -> None:
     demo.create(PATIENT)
     unchanged = "SELECT res_ver, res_updated FROM hfj_resource"
@@ -170,7 +211,8 @@ def test_expunge_leaves_no_row(demo: DemoHapi, rows: Rows) -> None:
 def test_previous_versions_expunged_the_current_keeps_its_number(demo: DemoHapi, versions: Versions) -> None:
     demo.create(PATIENT)
     demo.update({**PATIENT, "gender": "female"})
-    demo.expunge_previous_versions("Patient", "p")
+    with demo.open_transaction() as transaction:
+        transaction.expunge_previous_versions("Patient", "p")
     assert [version[0] for version in versions("p")] == [2]
 
 
@@ -203,7 +245,7 @@ def test_two_transactions_over_one_resource_conflict(demo: DemoHapi, versions: V
     assert current is not None
     demo.update({**PATIENT, "gender": "female"})
     with pytest.raises(RequestRefusedError) as refusal:
-        slow._change("Patient", "p", current, '{"resourceType":"Patient"}', frozenset())
+        slow._write_change("Patient", "p", current, '{"resourceType":"Patient"}', frozenset())
     slow.rollback()
     assert refusal.value.status == 409
     assert len(versions("p")) == 2
@@ -218,7 +260,8 @@ def test_conditional_create_finds_or_makes_or_refuses(demo: DemoHapi) -> None:
     with pytest.raises(RequestRefusedError) as refusal:
         demo.post(identified, if_none_exist="identifier=7")
     assert refusal.value.status == 412
-    assert len(demo.delete_matching("Patient", "identifier=http://mrn|7")) == 2
+    with demo.open_transaction() as transaction:
+        assert len(transaction.delete_matching("Patient", "identifier=http://mrn|7")) == 2
     assert demo.post(identified, if_none_exist="identifier=http://mrn|7").status == 201
 
 
@@ -265,20 +308,20 @@ def test_history_off_changes_the_one_version_row_in_place(database: Database, ro
 def test_history_rewrite_keeps_the_number_and_moves_the_stamp(demo: DemoHapi, rows: Rows, versions: Versions) -> None:
     demo.create(PATIENT)
     before = rows("SELECT res_updated FROM hfj_resource")
-    demo.rewrite_history({**PATIENT, "gender": "other"}, 1)
+    rewrite_history(demo, {**PATIENT, "gender": "other"}, 1)
     assert versions("p") == [(1, "JSON", '{"resourceType":"Patient","gender":"other"}')]
     assert rows("SELECT res_updated FROM hfj_resource") > before
     assert demo.update({**PATIENT, "gender": "other"}).version == 1
 
 
 def test_bodies_that_no_reader_expects(demo: DemoHapi, rows: Rows, versions: Versions) -> None:
-    demo.write_raw("Patient", "text", "not JSON")
-    demo.write_raw("Patient", "nul", '{"resourceType":"Patient","language":"\\u0000"}')
-    demo.write_raw("Patient", "external", "provider:address", encoding="ESR")
-    demo.write_raw("Patient", "nothing", None)
-    demo.write_raw("Patient", "object", None, encoding="JSONC", large_object=gzip.compress(b"{}"))
+    write_raw(demo, "Patient", "text", "not JSON")
+    write_raw(demo, "Patient", "nul", '{"resourceType":"Patient","language":"\\u0000"}')
+    write_raw(demo, "Patient", "external", "provider:address", encoding="ESR")
+    write_raw(demo, "Patient", "nothing", None)
+    write_raw(demo, "Patient", "object", None, encoding="JSONC", large_object=gzip.compress(b"{}"))
     demo.create(PATIENT)
-    demo.write_raw("Patient", "p", "[]")
+    write_raw(demo, "Patient", "p", "[]")
     assert versions("text") == [(1, "JSON", "not JSON")]
     assert versions("external") == [(1, "ESR", "provider:address")]
     assert versions("nothing") == [(1, "JSON", None)]
@@ -291,7 +334,7 @@ def test_the_current_version_may_have_no_row(demo: DemoHapi, rows: Rows, version
     demo.create(PATIENT)
     demo.update({**PATIENT, "gender": "female"})
     with demo.open_transaction() as transaction:
-        transaction.lose_version("Patient", "p")
+        lose_version(transaction, "Patient", "p")
     assert [version[0] for version in versions("p")] == [1]
     assert rows("SELECT res_ver FROM hfj_resource") == [(2,)]
 

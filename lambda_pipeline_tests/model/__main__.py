@@ -10,6 +10,7 @@
 import itertools
 import logging
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -25,8 +26,11 @@ from lambda_pipeline_tests.model.servers import Servers, temporary_servers
 from lambda_pipeline_tests.model.steps import KINDS, History
 from lambda_pipeline_tests.model.world import World
 
-CAUGHT, SURVIVED = 10, 0
-"""Exit codes of `hunt`."""
+CAUGHT, SURVIVED, BROKEN = 10, 0, 11
+"""Exit codes of `hunt`: a history failed, none did, or the mistake is not a program that could run."""
+
+NOT_A_PROGRAM = re.compile(r"\b(AttributeError|NameError|UnboundLocalError|ImportError|SyntaxError)\b")
+"""How a mistake fails that names something the product no longer has: any history notices it, which proves nothing."""
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,15 +96,16 @@ def replay(file: TextIO) -> None:
 @click.argument("home", type=click.Path(path_type=Path))
 @click.argument("kinds", nargs=-1)
 def hunt(home: Path, kinds: tuple[str, ...]) -> None:
-    """Run the tests' rounds until one fails: exit code 10 when one did, 0 when none."""
+    """Run the tests' rounds until one fails: code 10 when one did, 0 when none, 11 when the mistake cannot run."""
     first = sorted(CI, key=lambda chosen: (chosen.seed, kinds.index(chosen.kind)) if chosen.kind in kinds else (99, 0))
     histories = 0
     for chosen in first:
         outcome = run_round(Servers(home), chosen, shrink=False)
         histories += outcome.tally.histories
         if outcome.failure:
-            click.echo(f"caught by history {histories}, {chosen}\n{outcome.failure}")
-            sys.exit(CAUGHT)
+            broken = NOT_A_PROGRAM.search(outcome.failure)
+            click.echo(f"{'broken' if broken else 'caught'} by history {histories}, {chosen}\n{outcome.failure}")
+            sys.exit(BROKEN if broken else CAUGHT)
     click.echo(f"survived {histories} histories")
     sys.exit(SURVIVED)
 

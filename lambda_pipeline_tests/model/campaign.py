@@ -15,6 +15,7 @@ from pathlib import Path
 from lambda_pipeline_tests.model.checks import Tally
 from lambda_pipeline_tests.model.driver import FailedError, Round, explore
 from lambda_pipeline_tests.model.servers import Servers, temporary_servers
+from lambda_pipeline_tests.model.steps import KINDS
 from lambda_pipeline_tests.model.world import World
 
 CI: tuple[Round, ...] = tuple(
@@ -25,7 +26,10 @@ CI: tuple[Round, ...] = tuple(
     }.items()
     for seed in range(1, rounds + 1)
 )  # fmt: skip
-"""What the tests run: 380 histories, always the same."""
+"""What `make test-model` runs: 380 histories, always the same."""
+
+SMOKE: tuple[Round, ...] = tuple(Round(kind, 1, examples=2, longest=12) for kind in KINDS)
+"""What `make test` runs: a few short histories of each kind."""
 
 
 @dataclass(frozen=True, slots=True)

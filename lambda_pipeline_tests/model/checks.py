@@ -157,7 +157,7 @@ class Checks:
         """Nothing is held that the generation covers; and point reads are of the frontier."""
         assert served.batch is not None
         keys = [key for key in self.world.stored_keys() if ":stage:" not in key]
-        reading = self.world.overlay.read(())
+        reading = self.world.overlay.read({})
         assert reading.state is not None
         covered = [seq for seq, mark in reading.polls if mark.covered_by(served.batch)]
         require(not covered, f"after a publication, entries of {len(covered)} polls are kept that it covers")
@@ -172,7 +172,7 @@ class Checks:
 
     def _point(self, key: str, now: oracle.State) -> None:
         _, kind, logical_id = key.split(":")
-        envelope = self.world.overlay.envelope(kind, logical_id)
+        envelope = self.world.overlay.point_read(kind, logical_id)
         resource = now.get((kind, logical_id))
         require(
             envelope is not None

@@ -6,11 +6,12 @@ A method returns False when there was nothing to do.
 from datetime import timedelta
 
 from lambda_pipeline_tests.model import bodies
+from lambda_pipeline_tests.model.actor import Actor, step
 from lambda_pipeline_tests.model.hapi import Hapi, Open
 from lambda_pipeline_tests.model.oracle import Body
 
 
-class Clients:
+class Clients(Actor):
     """All of them.
 
     Args:
@@ -20,6 +21,7 @@ class Clients:
     def __init__(self, hapi: Hapi) -> None:
         self.hapi = hapi
 
+    @step
     def populate(self, count: int) -> None:
         with self.hapi.at("now") as at:
             for number in range(count):
@@ -27,10 +29,12 @@ class Clients:
                     shape = 0 if kind == "Patient" else number
                     at.put(kind, bodies.logical_id(kind, number), bodies.body(kind, shape))
 
+    @step
     def put(self, kind: str, number: int, shape: int, place: str) -> None:
         with self.hapi.at(place) as at:
             at.put(kind, bodies.logical_id(kind, number), bodies.body(kind, shape))
 
+    @step
     def same(self, kind: str, number: int, place: str) -> bool | None:
         with self.hapi.at(place) as at:
             known = at.living(kind, bodies.logical_id(kind, number))
@@ -39,6 +43,7 @@ class Clients:
             at.put(kind, bodies.logical_id(kind, number), known.sent)
         return None
 
+    @step
     def delete(self, kind: str, number: int, place: str) -> bool | None:
         with self.hapi.at(place) as at:
             if at.living(kind, bodies.logical_id(kind, number)) is None:
@@ -46,6 +51,7 @@ class Clients:
             at.delete(kind, bodies.logical_id(kind, number))
         return None
 
+    @step
     def merge(self, number: int, into: int, place: str) -> bool | None:
         old, new = f"Patient/p{number}", f"Patient/p{into}"
         with self.hapi.at(place) as at:
@@ -59,10 +65,12 @@ class Clients:
             at.put("Patient", f"p{number}", {**patient, "active": False})
         return None
 
+    @step
     def toggle(self, kind: str, number: int, place: str) -> bool:
         with self.hapi.at(place) as at:
             return _toggled(at, kind, bodies.logical_id(kind, number))
 
+    @step
     def names(self, number: int, count: int, place: str) -> bool | None:
         with self.hapi.at(place) as at:
             body = _readable(at, "Patient", f"p{number}")
@@ -71,17 +79,20 @@ class Clients:
             at.put("Patient", f"p{number}", bodies.with_names(body, count))
         return None
 
+    @step
     def bulk(self, kind: str, count: int, shape: int, place: str) -> None:
         with self.hapi.at(place) as at:
             for number in range(count):
                 at.put(kind, bodies.logical_id(kind, number), bodies.body(kind, shape + number % 7))
 
+    @step
     def replace(self, kind: str, number: int, shape: int, place: str) -> None:
         logical_id = bodies.logical_id(kind, number)
         with self.hapi.at(place) as at:
             at.delete(kind, logical_id)
             at.put(kind, logical_id, bodies.body(kind, shape))
 
+    @step
     def lose_version(self, kind: str, number: int, place: str) -> bool:
         logical_id = bodies.logical_id(kind, number)
         with self.hapi.at(place) as at:
@@ -90,6 +101,7 @@ class Clients:
             at.lose_version(kind, logical_id)
         return True
 
+    @step
     def bare_delete(self, kind: str, number: int, place: str) -> bool | None:
         logical_id = bodies.logical_id(kind, number)
         with self.hapi.at(place) as at:
@@ -99,15 +111,18 @@ class Clients:
             at.lose_version(kind, logical_id)
         return None
 
+    @step
     def raw(self, kind: str, number: int, how: int, place: str) -> None:
         text, body, more = bodies.raw(kind, how)
         with self.hapi.at(place) as at:
             at.raw(kind, bodies.logical_id(kind, number), text, body, **more)
 
+    @step
     def rewrite(self, kind: str, number: int, back: int, shape: int, place: str) -> None:
         with self.hapi.at(place) as at:
             at.rewrite(kind, bodies.logical_id(kind, number), back, bodies.body(kind, shape))
 
+    @step
     def expunge(self, kind: str, number: int, deleted: int, place: str) -> None:
         """Of previous versions; or of the whole resource, which is deleted first if it has to be."""
         logical_id = bodies.logical_id(kind, number)
@@ -116,26 +131,32 @@ class Clients:
                 at.delete(kind, logical_id)
             at.expunge(kind, logical_id)
 
+    @step
     def tag(self, kind: str, number: int, tag: int, place: str) -> None:
         with self.hapi.at(place) as at:
             at.tag(kind, bodies.logical_id(kind, number), bodies.TAGS[tag], add=True)
 
+    @step
     def untag(self, kind: str, number: int, tag: int, place: str) -> None:
         with self.hapi.at(place) as at:
             at.tag(kind, bodies.logical_id(kind, number), bodies.TAGS[tag], add=False)
 
+    @step
     def history(self, kept: int) -> None:
         self.hapi.demo.history = bool(kept)
 
+    @step
     def open(self, slot: str, minutes: int) -> None:
         self.hapi.begin(slot, timedelta(minutes=minutes))
 
+    @step
     def commit(self, slot: str) -> bool | None:
         if slot not in self.hapi.open:
             return False
         self.hapi.commit(slot)
         return None
 
+    @step
     def rollback(self, slot: str) -> bool | None:
         if slot not in self.hapi.open:
             return False

@@ -7,12 +7,13 @@ import psycopg
 import redis
 
 from lambda_pipeline.errors import RefreshError
+from lambda_pipeline_tests.model.actor import Actor, step
 from lambda_pipeline_tests.model.checks import Checks, require
 from lambda_pipeline_tests.model.product import Product
 from lambda_pipeline_tests.model.world import World
 
 
-class Faults:
+class Faults(Actor):
     """All of them.
 
     Args:
@@ -26,6 +27,7 @@ class Faults:
         self.checks = checks
         self.product = product
 
+    @step
     def fail(self, which: int) -> bool | None:
         """The call to a server at which one of ours stands fails: the disk is full, or Redis goes away."""
         task = self.product.task(which)
@@ -36,6 +38,7 @@ class Faults:
         self.product.judge(task)
         return None
 
+    @step
     def cut(self, which: int) -> bool | None:
         """PostgreSQL ends the connections of a call that is held up."""
         task = self.product.task(which)
@@ -44,15 +47,18 @@ class Faults:
         self.world.cut(sorted(task.backends))
         return None
 
+    @step
     def cut_all(self) -> None:
         self.world.cut()
 
+    @step
     def kill(self, kind: str, at: int) -> None:
         """A process that makes a call is killed at one of its points."""
         self.product.suspect(kind)
         trouble = self.world.killed(kind, at)
         require(not trouble, f"a {kind} to be killed at point {at} {trouble}")
 
+    @step
     def broken_refresh(self) -> bool | None:
         """The disk is full when a generation is written."""
         if self.checks.generation_number() == 0 or self.product.refreshing:
@@ -68,14 +74,17 @@ class Faults:
             self.world.admin.execute(_MEND)
         return None
 
+    @step
     def flush(self) -> None:
         self.checks.whole = False
         self.world.redis.flushall()
 
+    @step
     def drop_state(self) -> None:
         self.checks.whole = False
         self.world.redis.delete(self.world.overlay.prefix + "state")
 
+    @step
     def drop_key(self, which: int) -> bool | None:
         """One key is lost."""
         keys = [key for key in self.world.stored_keys() if not key.startswith("fhir:")]
@@ -85,6 +94,7 @@ class Faults:
         self.world.redis.delete(keys[which % len(keys)])
         return None
 
+    @step
     def drop_type(self, kind: str) -> None:
         """All keys of one type are lost, as by their expiry."""
         prefix = self.world.overlay.prefix
@@ -96,6 +106,7 @@ class Faults:
         self.checks.whole = self.checks.listed = False
         self.world.redis.delete(*lost)
 
+    @step
     def drop_entry(self, which: int, entry: int) -> bool | None:
         """One entry of one hash is lost."""
         hashes = [key for key in self.world.stored_keys() if key.startswith(self.world.overlay.prefix + "rows:")]
@@ -107,19 +118,23 @@ class Faults:
         self.world.redis.hdel(name, members[entry % len(members)])
         return None
 
+    @step
     def evict(self, on: int) -> None:
         """Redis makes room by eviction, against what it should be configured to, until it is told otherwise."""
         self.checks.whole = self.checks.listed = False
         self.world.evict(on=bool(on))
 
+    @step
     def restart(self, persist: int) -> None:
         self.checks.whole = False
         self.world.restart_redis(persist=bool(persist))
 
+    @step
     def full(self, on: int) -> None:
         """Redis refuses whatever needs memory, until it is told otherwise."""
         self.world.fill(on=bool(on))
 
+    @step
     def slow(self, which: int) -> None:
         """Redis answers too late: to a call that is held up, or to a poll."""
         with self.world.slowed():
@@ -131,6 +146,7 @@ class Faults:
                 self.product.judge(task)
             self.checks.answers(0, batch=False)
 
+    @step
     def down(self, on: int) -> None:
         """Redis cannot be reached, until it is told otherwise."""
         self.world.reach(down=bool(on))

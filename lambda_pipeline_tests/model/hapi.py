@@ -9,6 +9,7 @@ from typing import Any
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.demo.hapi.transaction import Transaction
+from lambda_pipeline_tests.hapi.unusual_rows import lose_version, rewrite_history, write_raw
 from lambda_pipeline_tests.model.oracle import Body, Key, Resource, Server
 
 SKEWS = {"fast": timedelta(minutes=10), "slow": timedelta(minutes=-10)}
@@ -65,7 +66,7 @@ class Open:
     def raw(self, kind: str, logical_id: str, text: str | None, body: Body, **more: Any) -> None:
         before = self.living(kind, logical_id)
         if before is not None:
-            outcome = self.transaction.write_raw(kind, logical_id, text, **more)
+            outcome = write_raw(self.transaction, kind, logical_id, text, **more)
             assert outcome.version is not None
             self.pending[kind, logical_id] = before.with_version(
                 outcome.version, body, history=self.hapi.demo.history, sent=None
@@ -75,7 +76,7 @@ class Open:
         """The row of a version that this transaction wrote is not there, as old servers left it."""
         before = self.known(kind, logical_id)
         if before is not None and (kind, logical_id) in self.pending and before.version in before.versions:
-            self.transaction.lose_version(kind, logical_id)
+            lose_version(self.transaction, kind, logical_id)
             kept = {version: body for version, body in before.versions.items() if version != before.version}
             self.pending[kind, logical_id] = replace(before, versions=kept)
 
@@ -84,7 +85,7 @@ class Open:
         if before is None or before.version not in before.versions:
             return
         if (version := before.version - back) in before.versions:
-            self.transaction.rewrite_history({**body, "id": logical_id}, version)
+            rewrite_history(self.transaction, {**body, "id": logical_id}, version)
             self.pending[kind, logical_id] = replace(
                 before,
                 versions={**before.versions, version: body},

@@ -26,6 +26,7 @@ class Machine:
         self.clients = Clients(world.hapi)
         self.product = Product(world, self.checks)
         self.faults = Faults(world, self.checks, self.product)
+        self.actions = {**self.clients.actions(), **self.product.actions(), **self.faults.actions()}
 
     def run(self) -> None:
         """All steps.
@@ -49,10 +50,8 @@ class Machine:
 
     def _step(self, step: Step) -> None:
         name, *arguments = step
-        for actor in (self.clients, self.product, self.faults):
-            if (action := getattr(actor, str(name), None)) is not None:
-                break
-        else:
+        action = self.actions.get(str(name))
+        if action is None:
             raise ValueError(f"there is no step {name}")
         try:
             done = action(*arguments)

@@ -4,6 +4,7 @@ A method returns False when there was nothing to do.
 """
 
 from lambda_pipeline.errors import LambdaPipelineError, RedisUnavailableError, RefreshError
+from lambda_pipeline_tests.model.actor import Actor, step
 from lambda_pipeline_tests.model.checks import Checks, require
 from lambda_pipeline_tests.model.pausing import Task
 from lambda_pipeline_tests.model.world import Observation, World
@@ -11,7 +12,7 @@ from lambda_pipeline_tests.model.world import Observation, World
 MOST_TASKS = 3
 
 
-class Product:
+class Product(Actor):
     """All of it.
 
     Args:
@@ -29,6 +30,7 @@ class Product:
         self.tasks: list[Task] = []
         self.served: Observation | None = None
 
+    @step
     def poll(self) -> None:
         """A poll that nothing disturbs must work, whatever was before; and it repairs what was lost."""
         try:
@@ -42,6 +44,7 @@ class Product:
             self.checks.whole = True
             self.served = self.checks.poll(poll)
 
+    @step
     def refresh(self, *, full: bool = False) -> None:
         before = self.checks.generation_number()
         try:
@@ -57,18 +60,22 @@ class Product:
         )
         self.suspect("refresh")
 
+    @step
     def rebuild(self) -> None:
         self.refresh(full=True)
 
+    @step
     def prune(self) -> None:
         try:
             self.world.action("prune")()
         except RedisUnavailableError:
             require(self.world.in_trouble, "pruning failed though nothing was wrong")
 
+    @step
     def deploy(self, number: int) -> None:
         self.world.deploy(number)
 
+    @step
     def begin(self, kind: str, at: int) -> bool | None:
         """Begin a call and hold it up at one of its points."""
         if len(self.tasks) >= MOST_TASKS:
@@ -79,6 +86,7 @@ class Product:
         self.judge(task)
         return None
 
+    @step
     def resume(self, which: int, pause_after: int) -> bool | None:
         task = self.task(which)
         if task is None:

@@ -185,7 +185,7 @@ class World:
                     generation = published(connection)
             except psycopg.Error as error:
                 raise QueryFailedError(reason(error)) from error
-            return overlay.prune(generation.number, generation.mark) if generation else 0
+            return overlay.prune(generation.number, generation.mark).forgotten if generation else 0
 
         actions: dict[str, Callable[[], Any]] = {
             "poll": capture.poll,
@@ -216,7 +216,7 @@ class World:
             generation = self.serving.generation()
             names = sorted(generation.views) if generation else ["people"]
         with self._layers(mode, names) as layers:
-            columns = {name: [column.name for column in layer.view.columns] for name, layer in layers.layers.items()}
+            columns = {name: [column.name for column in layer.view.columns] for name, layer in layers.inputs.items()}
             parts = [
                 sql.SQL("SELECT {name}, to_jsonb(v) FROM {view} v").format(
                     name=sql.Literal(name), view=sql.Identifier(name)
@@ -226,7 +226,7 @@ class World:
             asked = set(names) >= definitions.COHORT_VIEWS
             if asked:
                 parts.append(sql.SQL("SELECT '', to_jsonb(c) FROM ({}) c").format(sql.SQL(definitions.COHORT)))
-            merged = with_views(layers.layers.values())
+            merged = with_views(layers.inputs.values())
             statement = sql.Composed([merged.text, sql.SQL(" UNION ALL ").join(parts)])
             found = layers.connection.execute(statement, merged.parameters).fetchall()
             rows: dict[str, Rows] = {name: Counter() for name in names}
@@ -240,7 +240,7 @@ class World:
                 mode=mode,
                 frontier=layers.frontier,
                 batch=layers.generation.mark if layers.generation else None,
-                digests={name: layer.view.digest for name, layer in layers.layers.items()},
+                digests={name: layer.view.digest for name, layer in layers.inputs.items()},
                 columns=columns,
                 rows=rows,
                 cohort=members if asked else None,

@@ -15,7 +15,7 @@ from lambda_pipeline.errors import LambdaPipelineError, QuarantinedError
 from lambda_pipeline.serving import Answer, Mode
 from lambda_pipeline.serving.export import stream
 from lambda_pipeline.views import compile_view
-from lambda_pipeline_tests.pipeline.conftest import World
+from lambda_pipeline_tests.support.worlds import World
 
 SUBJECTS = (
     "basic", "collection", "combinations", "constant", "constant_types", "fhirpath", "fhirpath_numbers", "fn_boundary",

@@ -7,57 +7,51 @@ import pytest
 from lambda_pipeline.batch.generation import Repairs
 from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
-from lambda_pipeline_tests.pipeline.conftest import (
-    CONDITIONS,
-    DEFINITIONS,
-    HEIGHTS,
-    PATIENTS,
-    World,
-    condition,
-    height,
-    patient,
-)
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
+from lambda_pipeline_tests.support.definitions import CONDITIONS, DEFINITIONS, HEIGHTS, PATIENTS
+from lambda_pipeline_tests.support.hospital import condition, height, patient
+from lambda_pipeline_tests.support.worlds import World
 
 
-def test_no_number_before_the_first_generation(world: World) -> None:
-    world.demo.update(patient("a"))
+def test_no_number_before_the_first_generation(empty_world: World) -> None:
+    empty_world.demo.update(patient("a"))
     with pytest.raises(NoGenerationError):
-        world.serving.query("patients")
-    assert world.serving.query("patients", mode="source").row_count == 1
-    assert world.poll().waiting
+        empty_world.serving.query("patients")
+    assert empty_world.serving.query("patients", mode="source").row_count == 1
+    assert empty_world.poll().waiting
 
 
-def test_a_change_is_in_the_next_answer_after_a_poll(cohort: World) -> None:
-    assert cohort.cohort() == {"a", "b"}
-    cohort.demo.update(patient("a", "female"))
-    cohort.demo.update(patient("n", "male"))
-    cohort.demo.update(condition("dm-n", "n"))
-    poll = cohort.poll()
+def test_a_change_is_in_the_next_answer_after_a_poll(published_cohort: World) -> None:
+    assert published_cohort.cohort() == {"a", "b"}
+    published_cohort.demo.update(patient("a", "female"))
+    published_cohort.demo.update(patient("n", "male"))
+    published_cohort.demo.update(condition("dm-n", "n"))
+    poll = published_cohort.poll()
     assert poll.captured == {"Condition": 1, "Patient": 2}
-    assert cohort.cohort() == {"b", "n"}
-    assert cohort.cohort("batch") == {"a", "b"}
-    cohort.assert_exact()
+    assert published_cohort.cohort() == {"b", "n"}
+    assert published_cohort.cohort("batch") == {"a", "b"}
+    published_cohort.assert_exact()
 
 
-def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(cohort: World) -> None:
-    cohort.demo.update(patient("a", "female"))
-    cohort.poll()
-    before = cohort.cohort()
-    generation = cohort.refresh()
-    assert generation.kind == "incremental"
+def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(published_cohort: World) -> None:
+    published_cohort.demo.update(patient("a", "female"))
+    published_cohort.poll()
+    before = published_cohort.cohort()
+    generation = published_cohort.refresh()
+    assert generation.build_kind == "incremental"
     assert generation.changes == 1
-    assert cohort.cohort() == before == cohort.cohort("batch")
-    assert cohort.poll().entries == 0
-    assert cohort.cohort() == before
-    assert cohort.overlay.envelope("Patient", "a") is None
+    assert published_cohort.cohort() == before == published_cohort.cohort("batch")
+    assert published_cohort.poll().entries == 0
+    assert published_cohort.cohort() == before
+    assert published_cohort.overlay.point_read("Patient", "a") is None
 
 
-def test_counts_add_up(cohort: World) -> None:
-    cohort.demo.update(patient("a", "female"))
-    cohort.demo.delete("Patient", "b")
-    cohort.demo.update(patient("n", "male"))
-    cohort.poll()
-    answer = cohort.serving.query("patients", where=[Filter("gender", Operator.EQ, "male")])
+def test_counts_add_up(published_cohort: World) -> None:
+    published_cohort.demo.update(patient("a", "female"))
+    published_cohort.demo.delete("Patient", "b")
+    published_cohort.demo.update(patient("n", "male"))
+    published_cohort.poll()
+    answer = published_cohort.serving.query("patients", where=[Filter("gender", Operator.EQ, "male")])
     assert answer.counts is not None
     assert (answer.counts.batch_count, answer.counts.added, answer.counts.removed) == (2, 1, 2)
     assert answer.row_count == answer.counts.total == 1
@@ -65,135 +59,135 @@ def test_counts_add_up(cohort: World) -> None:
     assert answer.sources == ("batch generation 1", "overlay")
 
 
-def test_an_unchanged_row_is_neither_added_nor_removed(cohort: World) -> None:
-    cohort.demo.update(patient("a", "male", name=[{"given": ["X", "Y"]}], active=True))
-    cohort.poll()
-    counts = cohort.serving.query("patients").counts
+def test_an_unchanged_row_is_neither_added_nor_removed(published_cohort: World) -> None:
+    published_cohort.demo.update(patient("a", "male", name=[{"given": ["X", "Y"]}], active=True))
+    published_cohort.poll()
+    counts = published_cohort.serving.query("patients").counts
     assert counts is not None
     assert (counts.added, counts.removed, counts.overlap_count) == (0, 0, 1)
 
 
-def test_point_reads_have_the_resource_as_rest_gives_it(cohort: World) -> None:
-    cohort.demo.update(height("h1", "a", 182, meta={"tag": [{"system": "s", "code": "t"}]}))
-    cohort.demo.delete("Condition", "dm-c")
-    cohort.poll()
-    envelope = cohort.overlay.envelope("Observation", "h1")
+def test_point_reads_have_the_resource_as_rest_gives_it(published_cohort: World) -> None:
+    published_cohort.demo.update(height("h1", "a", 182, meta={"tag": [{"system": "s", "code": "t"}]}))
+    published_cohort.demo.delete("Condition", "dm-c")
+    published_cohort.poll()
+    envelope = published_cohort.overlay.point_read("Observation", "h1")
     assert envelope is not None
     assert set(envelope) == {"resource_type", "resource", "version", "last_updated", "cached_at", "deleted"}
     assert envelope["resource"]["id"] == "h1"
     assert envelope["resource"]["meta"]["versionId"] == "2"
     assert envelope["resource"]["meta"]["tag"] == [{"system": "s", "code": "t"}]
-    gone = cohort.overlay.envelope("Condition", "dm-c")
+    gone = published_cohort.overlay.point_read("Condition", "dm-c")
     assert gone is not None
     assert gone["deleted"] is True
     assert gone["resource"] is None
 
 
-def test_a_changed_definition_keeps_the_old_one_readable_until_it_is_built(cohort: World) -> None:
+def test_a_changed_definition_keeps_the_old_one_readable_until_it_is_built(published_cohort: World) -> None:
     changed = {**PATIENTS, "select": [{"column": [PATIENTS["select"][0]["column"][0]]}]}
-    cohort.use([changed, *DEFINITIONS[1:]])
-    cohort.demo.update(patient("n", "female"))
-    assert cohort.poll().rebuilt == "the views changed"
-    old = cohort.serving.query("patients")
+    published_cohort.use([changed, *DEFINITIONS[1:]])
+    published_cohort.demo.update(patient("n", "female"))
+    assert published_cohort.poll().rebuilt == "the views changed"
+    old = published_cohort.serving.query("patients")
     assert [column.name for column in old.columns] == ["id", "gender", "birth_date", "family"]
     assert old.row_count == 4
-    generation = cohort.refresh()
-    made = {name: view.made for name, view in generation.views.items()}
+    generation = published_cohort.refresh()
+    made = {name: view.build_kind for name, view in generation.views.items()}
     assert made == {
         "patients": "full",
         "given_names": "incremental",
         "conditions": "incremental",
         "heights": "incremental",
     }
-    new = cohort.serving.query("patients")
+    new = published_cohort.serving.query("patients")
     assert [column.name for column in new.columns] == ["id"]
     assert new.row_count == 4
-    cohort.demo.update(patient("m"))
-    cohort.poll()
-    assert cohort.serving.query("patients").row_count == 5
-    assert "overlay" in cohort.serving.query("patients").sources
+    published_cohort.demo.update(patient("m"))
+    published_cohort.poll()
+    assert published_cohort.serving.query("patients").row_count == 5
+    assert "overlay" in published_cohort.serving.query("patients").sources
 
 
-def test_a_new_view_is_refused_until_it_is_built_and_a_removed_one_is_retired(cohort: World) -> None:
-    cohort.use([PATIENTS])
-    cohort.refresh()
+def test_a_new_view_is_refused_until_it_is_built_and_a_removed_one_is_retired(published_cohort: World) -> None:
+    published_cohort.use([PATIENTS])
+    published_cohort.refresh()
     with pytest.raises(BadRequestError, match="unknown view conditions"):
-        cohort.serving.query("conditions")
-    cohort.use([PATIENTS, CONDITIONS])
+        published_cohort.serving.query("conditions")
+    published_cohort.use([PATIENTS, CONDITIONS])
     with pytest.raises(ViewNotPublishedError):
-        cohort.serving.query("conditions")
-    assert cohort.serving.query("conditions", mode="source").row_count == 3
-    cohort.refresh()
-    cohort.poll()
-    assert cohort.serving.query("conditions").row_count == 3
+        published_cohort.serving.query("conditions")
+    assert published_cohort.serving.query("conditions", mode="source").row_count == 3
+    published_cohort.refresh()
+    published_cohort.poll()
+    assert published_cohort.serving.query("conditions").row_count == 3
 
 
-def test_tags_come_and_go_without_a_stamp_and_are_seen(cohort: World) -> None:
+def test_tags_come_and_go_without_a_stamp_and_are_seen(published_cohort: World) -> None:
     def profiles() -> list[list[str]]:
-        return cohort.serving.query("heights").frame["profile"].tolist()
+        return published_cohort.serving.query("heights").frame["profile"].tolist()
 
     profile = {"profile": ["http://example.org/p"]}
-    cohort.demo.meta_add("Observation", "h1", profile)
-    cohort.poll()
+    published_cohort.demo.meta_add("Observation", "h1", profile)
+    published_cohort.poll()
     assert profiles() == [["http://example.org/p"]]
-    cohort.demo.meta_delete("Observation", "h1", profile)
-    cohort.poll()
+    published_cohort.demo.meta_delete("Observation", "h1", profile)
+    published_cohort.poll()
     assert profiles() == [[]]
-    cohort.demo.meta_add("Observation", "h1", profile)
-    cohort.refresh()
-    cohort.demo.meta_delete("Observation", "h1", profile)
-    generation = cohort.refresh()
+    published_cohort.demo.meta_add("Observation", "h1", profile)
+    published_cohort.refresh()
+    published_cohort.demo.meta_delete("Observation", "h1", profile)
+    generation = published_cohort.refresh()
     assert (generation.changes, generation.repaired) == (1, 1)
     assert generation.repairs == {"Observation": Repairs(gone=0, altered=1, resources=("Observation/h1",))}
     assert profiles() == [[]]
 
 
-def test_an_expunged_resource_is_gone_from_the_next_answer(cohort: World) -> None:
-    cohort.demo.update(patient("n", "male"))
-    cohort.demo.update(condition("dm-n", "n"))
-    cohort.poll()
+def test_an_expunged_resource_is_gone_from_the_next_answer(published_cohort: World) -> None:
+    published_cohort.demo.update(patient("n", "male"))
+    published_cohort.demo.update(condition("dm-n", "n"))
+    published_cohort.poll()
     for kind, logical_id in [("Condition", "dm-b"), ("Condition", "dm-n"), ("Patient", "b"), ("Patient", "n")]:
-        cohort.demo.delete(kind, logical_id)
-        cohort.demo.expunge(kind, logical_id)
-    cohort.poll()
-    cohort.assert_exact()
-    assert cohort.cohort() == {"a"}
+        published_cohort.demo.delete(kind, logical_id)
+        published_cohort.demo.expunge(kind, logical_id)
+    published_cohort.poll()
+    published_cohort.assert_exact()
+    assert published_cohort.cohort() == {"a"}
 
 
-def test_a_deleted_resource_expunged_between_two_nights_is_repaired(cohort: World) -> None:
-    with cohort.demo.open_transaction() as transaction:
+def test_a_deleted_resource_expunged_between_two_nights_is_repaired(published_cohort: World) -> None:
+    with published_cohort.demo.open_transaction() as transaction:
         transaction.delete("Patient", "b")
         transaction.expunge("Patient", "b")
-    generation = cohort.refresh()
+    generation = published_cohort.refresh()
     assert generation.repaired == 1
     assert generation.repairs == {"Patient": Repairs(gone=1, altered=0, resources=("Patient/b",))}
-    assert cohort.serving.generation() == generation
-    assert cohort.refresh().repairs == {}
-    assert cohort.cohort("batch") == {"a"}
-    cohort.assert_exact()
+    assert published_cohort.serving.generation() == generation
+    assert published_cohort.refresh().repairs == {}
+    assert published_cohort.cohort("batch") == {"a"}
+    published_cohort.assert_exact()
 
 
-def test_a_generation_from_before_repairs_were_told_apart_is_read_and_built_upon(cohort: World) -> None:
-    with cohort.database.connect() as connection:
+def test_a_generation_from_before_repairs_were_told_apart_is_read_and_built_upon(published_cohort: World) -> None:
+    with published_cohort.database.connect() as connection:
         connection.execute("ALTER TABLE sqlonfhir.generation DROP COLUMN repairs")
-    assert cohort.cohort() == {"a", "b"}
-    with cohort.demo.open_transaction() as transaction:
+    assert published_cohort.cohort() == {"a", "b"}
+    with published_cohort.demo.open_transaction() as transaction:
         transaction.delete("Patient", "b")
         transaction.expunge("Patient", "b")
-    assert cohort.refresh().repairs["Patient"].gone == 1
-    assert cohort.cohort() == {"a"}
+    assert published_cohort.refresh().repairs["Patient"].gone == 1
+    assert published_cohort.cohort() == {"a"}
 
 
-def test_limit_comes_after_the_merge_and_columns_in_the_order_asked(cohort: World) -> None:
-    answer = cohort.serving.query("patients", columns=["gender", "id"], limit=2)
+def test_limit_comes_after_the_merge_and_columns_in_the_order_asked(published_cohort: World) -> None:
+    answer = published_cohort.serving.query("patients", columns=["gender", "id"], limit=2)
     assert list(answer.frame.columns) == ["gender", "id"]
     assert (len(answer.frame), answer.row_count) == (2, 3)
 
 
-def test_sql_over_merged_views_with_parameters_and_comparison(cohort: World) -> None:
-    cohort.demo.delete("Condition", "dm-a")
-    cohort.poll()
-    answer = cohort.serving.select(
+def test_sql_over_merged_views_with_parameters_and_comparison(published_cohort: World) -> None:
+    published_cohort.demo.delete("Condition", "dm-a")
+    published_cohort.poll()
+    answer = published_cohort.serving.select(
         "WITH d AS (SELECT patient_id FROM conditions WHERE code = :code) "
         "SELECT p.id FROM patients p JOIN d ON d.patient_id = p.id WHERE p.gender = :gender ORDER BY 1;",
         {"code": "44054006", "gender": "male"},
@@ -213,7 +207,7 @@ def test_decimals_keep_every_digit_on_both_layers(make_world: Callable[..., Worl
     world.demo.update(height("first", "a"))
     world.refresh()
     for index, text in enumerate(digits):
-        world.demo.write_raw("Observation", f"o{index}", raw % text)
+        write_raw(world.demo, "Observation", f"o{index}", raw % text)
     if mode == "batch":
         world.refresh()
     world.poll()
@@ -221,17 +215,17 @@ def test_decimals_keep_every_digit_on_both_layers(make_world: Callable[..., Worl
     assert values == {*digits, "170"}
 
 
-def test_superseded_tables_go_after_a_while_and_those_of_retired_views_stay(cohort: World) -> None:
+def test_superseded_tables_go_after_a_while_and_those_of_retired_views_stay(published_cohort: World) -> None:
     def tables() -> set[str]:
-        with cohort.database.connect() as connection:
+        with published_cohort.database.connect() as connection:
             rows = connection.execute("SELECT tablename FROM pg_tables WHERE tablename ~ '__[0-9]+$'")
             return {name for (name,) in rows}
 
-    cohort.use([PATIENTS, CONDITIONS])
-    cohort.refresh(full=True)
+    published_cohort.use([PATIENTS, CONDITIONS])
+    published_cohort.refresh(full=True)
     assert {"patients__1", "patients__2", "heights__1"} <= tables()
-    with cohort.database.connect() as connection:
+    with published_cohort.database.connect() as connection:
         connection.execute("UPDATE sqlonfhir.generation SET published_at = published_at - interval '1 hour'")
-    cohort.refresh()
+    published_cohort.refresh()
     assert tables() == {"patients__2", "conditions__2", "heights__1", "given_names__1"}
-    assert cohort.serving.query("patients").row_count == 3
+    assert published_cohort.serving.query("patients").row_count == 3

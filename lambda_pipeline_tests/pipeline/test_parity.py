@@ -22,26 +22,27 @@ from lambda_pipeline.errors import (
 )
 from lambda_pipeline.operations import parity as parity_module
 from lambda_pipeline.operations.parity import SERVED_MODES, Parity, ServedMode, check_parity
-from lambda_pipeline.speed import poll
+from lambda_pipeline.speed import pending_changes
 from lambda_pipeline.speed.entry import rows_key
-from lambda_pipeline_tests.pipeline.conftest import World, height, patient
+from lambda_pipeline_tests.support.hospital import height, patient
+from lambda_pipeline_tests.support.worlds import World
 
 WHICH = pytest.mark.parametrize("sample", [None, 2, 200], ids=["everything", "two", "more than there are"])
 
 
 @pytest.fixture
-def polled(cohort: World) -> Iterator[World]:
+def polled(published_cohort: World) -> Iterator[World]:
     """The same, with a poller at work, and somebody else who writes after each poll."""
     ended = threading.Event()
 
     def keep_polling() -> None:
         while not ended.wait(0.1):
-            cohort.poll()
-            busy(cohort)
+            published_cohort.poll()
+            busy(published_cohort)
 
     poller = threading.Thread(target=keep_polling)
     poller.start()
-    yield cohort
+    yield published_cohort
     ended.set()
     poller.join()
 
@@ -67,35 +68,37 @@ def busy(world: World) -> None:
 @WHICH
 @pytest.mark.parametrize("mode", SERVED_MODES)
 def test_parity_holds_over_both_layers_and_what_changed_since_is_left_out(
-    cohort: World, mode: ServedMode, sample: int | None
+    published_cohort: World, mode: ServedMode, sample: int | None
 ) -> None:
-    cohort.demo.update(patient("a", "female"))
-    cohort.demo.update(patient("n"))
-    cohort.demo.delete("Condition", "dm-a")
-    cohort.poll()
-    cohort.demo.update(patient("c", "other"))
-    cohort.demo.delete("Patient", "b")
-    parity = checked(cohort, mode, sample=sample)
+    published_cohort.demo.update(patient("a", "female"))
+    published_cohort.demo.update(patient("n"))
+    published_cohort.demo.delete("Condition", "dm-a")
+    published_cohort.poll()
+    published_cohort.demo.update(patient("c", "other"))
+    published_cohort.demo.delete("Patient", "b")
+    parity = checked(published_cohort, mode, sample=sample)
     assert (parity.mismatches, parity.undecided) == ((), ())
     assert parity.checked >= 1
-    assert set(parity.views) == {view.name for view in cohort.views}
+    assert set(parity.views) == {view.name for view in published_cohort.views}
     assert parity.sources == (("batch generation 1",) if mode == "batch" else ("batch generation 1", "overlay"))
 
 
-def test_what_is_left_out_is_counted(cohort: World) -> None:
-    cohort.demo.update(patient("c", "other"))
-    views = checked(cohort).views
+def test_what_is_left_out_is_counted(published_cohort: World) -> None:
+    published_cohort.demo.update(patient("c", "other"))
+    views = checked(published_cohort).views
     assert (views["patients"].checked, views["patients"].changed) == (2, 1)
     assert (views["conditions"].checked, views["conditions"].changed) == (3, 0)
 
 
 @pytest.mark.parametrize("mode", SERVED_MODES)
 @pytest.mark.parametrize("sample", [None, 200])
-def test_wrong_and_missing_rows_are_found(cohort: World, mode: ServedMode, sample: int | None) -> None:
-    execute(cohort, "UPDATE sqlonfhir.patients__1 SET gender = 'unknown' WHERE id = 'b'")
-    execute(cohort, "DELETE FROM sqlonfhir.given_names__1 WHERE patient_id = 'b' AND given = 'X'")
-    execute(cohort, "INSERT INTO sqlonfhir.conditions__1 SELECT * FROM sqlonfhir.conditions__1 WHERE id = 'dm-a'")
-    parity = checked(cohort, mode, sample=sample)
+def test_wrong_and_missing_rows_are_found(published_cohort: World, mode: ServedMode, sample: int | None) -> None:
+    execute(published_cohort, "UPDATE sqlonfhir.patients__1 SET gender = 'unknown' WHERE id = 'b'")
+    execute(published_cohort, "DELETE FROM sqlonfhir.given_names__1 WHERE patient_id = 'b' AND given = 'X'")
+    execute(
+        published_cohort, "INSERT INTO sqlonfhir.conditions__1 SELECT * FROM sqlonfhir.conditions__1 WHERE id = 'dm-a'"
+    )
+    parity = checked(published_cohort, mode, sample=sample)
     assert found(parity) == [
         ("conditions", "Condition/dm-a", 2, 1),
         ("given_names", "Patient/b", 1, 2),
@@ -106,42 +109,45 @@ def test_wrong_and_missing_rows_are_found(cohort: World, mode: ServedMode, sampl
 
 @pytest.mark.parametrize("mode", SERVED_MODES)
 @pytest.mark.parametrize("sample", [None, 200])
-def test_rows_of_a_resource_that_is_not_there_are_found(cohort: World, mode: ServedMode, sample: int | None) -> None:
+def test_rows_of_a_resource_that_is_not_there_are_found(
+    published_cohort: World, mode: ServedMode, sample: int | None
+) -> None:
     execute(
-        cohort, "INSERT INTO sqlonfhir.patients__1 (_partition, _id, _version, id) VALUES (-1, 'ghost', 1, 'ghost')"
+        published_cohort,
+        "INSERT INTO sqlonfhir.patients__1 (_partition, _id, _version, id) VALUES (-1, 'ghost', 1, 'ghost')",
     )
-    assert found(checked(cohort, mode, sample=sample)) == [("patients", "Patient/ghost", 1, 0)]
+    assert found(checked(published_cohort, mode, sample=sample)) == [("patients", "Patient/ghost", 1, 0)]
 
 
 @pytest.mark.parametrize("sample", [None, 200])
-def test_a_deleted_resource_that_is_still_served_is_found(cohort: World, sample: int | None) -> None:
-    cohort.demo.delete("Condition", "dm-a")
-    cohort.refresh()
+def test_a_deleted_resource_that_is_still_served_is_found(published_cohort: World, sample: int | None) -> None:
+    published_cohort.demo.delete("Condition", "dm-a")
+    published_cohort.refresh()
     execute(
-        cohort,
+        published_cohort,
         "INSERT INTO sqlonfhir.conditions__1 (_partition, _id, _version, id) VALUES (-1, 'dm-a', 1, 'dm-a')",
     )
-    assert found(checked(cohort, "batch", sample=sample)) == [("conditions", "Condition/dm-a", 1, 0)]
+    assert found(checked(published_cohort, "batch", sample=sample)) == [("conditions", "Condition/dm-a", 1, 0)]
 
 
 @pytest.mark.parametrize("sample", [None, 200])
-def test_a_wrong_entry_of_the_overlay_is_found_in_live_mode_only(cohort: World, sample: int | None) -> None:
+def test_a_wrong_entry_of_the_overlay_is_found_in_live_mode_only(published_cohort: World, sample: int | None) -> None:
     for logical_id in ("a", "n"):
-        cohort.demo.update(patient(logical_id, "female"))
-    settle(cohort)
-    (patients,) = [view for view in cohort.views if view.name == "patients"]
+        published_cohort.demo.update(patient(logical_id, "female"))
+    settle(published_cohort)
+    (patients,) = [view for view in published_cohort.views if view.name == "patients"]
     name = f"lambda_pipeline:rows:{rows_key(patients)}"
-    entry = cohort.overlay.client.hget(name, "-1/n")
+    entry = published_cohort.overlay.client.hget(name, "-1/n")
     assert isinstance(entry, str)
-    cohort.overlay.client.hset(name, "-1/ghost", entry.replace('"n"', '"ghost"'))
-    cohort.overlay.client.hdel(name, "-1/n")
-    cohort.overlay.client.hset(name, "-1/a", entry.replace('"n"', '"a"').replace("female", "male"))
-    assert found(checked(cohort, "live", sample=sample)) == [
+    published_cohort.overlay.client.hset(name, "-1/ghost", entry.replace('"n"', '"ghost"'))
+    published_cohort.overlay.client.hdel(name, "-1/n")
+    published_cohort.overlay.client.hset(name, "-1/a", entry.replace('"n"', '"a"').replace("female", "male"))
+    assert found(checked(published_cohort, "live", sample=sample)) == [
         ("patients", "Patient/a", 1, 1),
         ("patients", "Patient/ghost", 1, 0),
         ("patients", "Patient/n", 0, 1),
     ]
-    assert found(checked(cohort, "batch", sample=sample)) == []
+    assert found(checked(published_cohort, "batch", sample=sample)) == []
 
 
 def settle(world: World) -> None:
@@ -151,25 +157,27 @@ def settle(world: World) -> None:
 
 
 @pytest.mark.parametrize("mode", SERVED_MODES)
-def test_what_was_expunged_or_untagged_after_the_frontier_is_no_mismatch(cohort: World, mode: ServedMode) -> None:
+def test_what_was_expunged_or_untagged_after_the_frontier_is_no_mismatch(
+    published_cohort: World, mode: ServedMode
+) -> None:
     profile = {"profile": ["http://example.org/p"]}
-    cohort.demo.update(height("h2", "a", meta=profile))
-    cohort.demo.update(patient("n"))
-    cohort.refresh()
-    cohort.demo.update(patient("m"))
-    cohort.poll()
-    busy(cohort)
-    cohort.demo.meta_delete("Observation", "h2", profile)
+    published_cohort.demo.update(height("h2", "a", meta=profile))
+    published_cohort.demo.update(patient("n"))
+    published_cohort.refresh()
+    published_cohort.demo.update(patient("m"))
+    published_cohort.poll()
+    busy(published_cohort)
+    published_cohort.demo.meta_delete("Observation", "h2", profile)
     for logical_id in ("b", "m"):
-        with cohort.demo.open_transaction() as transaction:
+        with published_cohort.demo.open_transaction() as transaction:
             transaction.delete("Patient", logical_id)
             transaction.expunge("Patient", logical_id)
-    parity = checked(cohort, mode)
+    parity = checked(published_cohort, mode)
     assert found(parity) == []
     assert parity.undecided == ("Observation/h2", "Patient/b", *(["Patient/m"] if mode == "live" else []))
-    cohort.poll()
-    cohort.refresh()
-    parity = checked(cohort, mode)
+    published_cohort.poll()
+    published_cohort.refresh()
+    parity = checked(published_cohort, mode)
     assert (found(parity), parity.undecided) == ([], ())
 
 
@@ -182,20 +190,20 @@ def expunge(world: World, logical_id: str) -> None:
 
 @pytest.mark.parametrize("sample", [None, 200])
 def test_an_expunged_resource_that_a_refresh_overlooks_is_found_in_batch(
-    cohort: World, monkeypatch: pytest.MonkeyPatch, sample: int | None
+    published_cohort: World, monkeypatch: pytest.MonkeyPatch, sample: int | None
 ) -> None:
-    expunge(cohort, "b")
+    expunge(published_cohort, "b")
     monkeypatch.setattr(refreshing, "compare_keys", lambda *_: [])
-    assert cohort.refresh().repaired == 0
-    busy(cohort)
-    parity = checked(cohort, "batch", sample=sample)
+    assert published_cohort.refresh().repaired == 0
+    busy(published_cohort)
+    parity = checked(published_cohort, "batch", sample=sample)
     assert found(parity) == [("given_names", "Patient/b", 2, 0), ("patients", "Patient/b", 1, 0)]
 
 
 def test_an_expunged_resource_that_polls_overlook_is_found_once_the_frontier_has_passed(
     polled: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poll, "untracked_changes", lambda *_, **__: [])
+    monkeypatch.setattr(pending_changes, "untracked_changes", lambda *_, **__: [])
     expunge(polled, "b")
     assert found(checked(polled, patience_s=10.0)) == [
         ("given_names", "Patient/b", 2, 0),
@@ -233,46 +241,46 @@ def test_between_two_sweeps_what_holds_on_a_condition_is_left_out(make_world: Ca
     assert parity.views["patients"].changed == 0
 
 
-def test_a_refresh_since_the_last_poll_is_checked_in_full(cohort: World) -> None:
-    cohort.demo.update(patient("a", "female"))
-    cohort.refresh()
-    assert checked(cohort).changed == 0
+def test_a_refresh_since_the_last_poll_is_checked_in_full(published_cohort: World) -> None:
+    published_cohort.demo.update(patient("a", "female"))
+    published_cohort.refresh()
+    assert checked(published_cohort).changed == 0
 
 
 def test_a_resource_that_came_back_between_two_looks_and_went_again_is_undecided(
-    cohort: World, monkeypatch: pytest.MonkeyPatch
+    published_cohort: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(_: float) -> None:
-        cohort.poll()
-        cohort.demo.update(patient("b"))
-        cohort.poll()
-        expunge(cohort, "b")
+        published_cohort.poll()
+        published_cohort.demo.update(patient("b"))
+        published_cohort.poll()
+        expunge(published_cohort, "b")
 
     monkeypatch.setattr(parity_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=meanwhile))
-    expunge(cohort, "b")
-    parity = checked(cohort, patience_s=10.0)
+    expunge(published_cohort, "b")
+    parity = checked(published_cohort, patience_s=10.0)
     assert (found(parity), parity.undecided) == ([], ("Patient/b",))
 
 
 def test_an_entry_that_looks_like_the_one_before_a_refresh_is_another_one(
-    cohort: World, monkeypatch: pytest.MonkeyPatch
+    published_cohort: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def come_back() -> None:
-        cohort.demo.update(patient("n"))
-        assert cohort.poll().captured == {"Patient": 1}
-        expunge(cohort, "n")
+        published_cohort.demo.update(patient("n"))
+        assert published_cohort.poll().captured == {"Patient": 1}
+        expunge(published_cohort, "n")
 
     def meanwhile(_: float) -> None:
-        cohort.poll()
-        cohort.refresh()
-        cohort.poll()
+        published_cohort.poll()
+        published_cohort.refresh()
+        published_cohort.poll()
         come_back()
 
-    cohort.refresh()
-    cohort.poll()
+    published_cohort.refresh()
+    published_cohort.poll()
     come_back()
     monkeypatch.setattr(parity_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=meanwhile))
-    parity = checked(cohort, patience_s=10.0)
+    parity = checked(published_cohort, patience_s=10.0)
     assert (found(parity), parity.undecided) == ([], ("Patient/n",))
 
 
@@ -321,44 +329,44 @@ def test_nothing_is_wrong_while_everything_happens_at_once(polled: World) -> Non
     assert rounds >= 10
 
 
-def test_a_seed_chooses_the_same_resources_again(cohort: World) -> None:
+def test_a_seed_chooses_the_same_resources_again(published_cohort: World) -> None:
     for number in range(40):
-        cohort.demo.update(patient(f"p{number}"))
-    cohort.refresh()
-    execute(cohort, "UPDATE sqlonfhir.patients__1 SET gender = 'unknown'")
-    chosen = {seed: found(checked(cohort, "batch", sample=3, seed=seed)) for seed in range(5)}
+        published_cohort.demo.update(patient(f"p{number}"))
+    published_cohort.refresh()
+    execute(published_cohort, "UPDATE sqlonfhir.patients__1 SET gender = 'unknown'")
+    chosen = {seed: found(checked(published_cohort, "batch", sample=3, seed=seed)) for seed in range(5)}
     assert all(len(each) >= 3 for each in chosen.values())
     assert len({str(each) for each in chosen.values()}) > 1
-    drawn = checked(cohort, "batch", sample=3)
-    assert found(checked(cohort, "batch", sample=3, seed=drawn.seed)) == found(drawn)
+    drawn = checked(published_cohort, "batch", sample=3)
+    assert found(checked(published_cohort, "batch", sample=3, seed=drawn.seed)) == found(drawn)
     assert f"(seed {drawn.seed})" in str(drawn)
 
 
-def test_views_can_be_chosen(cohort: World) -> None:
-    assert set(checked(cohort, views=["patients"]).views) == {"patients"}
+def test_views_can_be_chosen(published_cohort: World) -> None:
+    assert set(checked(published_cohort, views=["patients"]).views) == {"patients"}
 
 
-def test_without_the_overlay_the_window_from_the_source_is_checked(cohort: World) -> None:
-    cohort.demo.update(patient("n"))
-    cohort.overlay.client.flushall()
-    parity = checked(cohort)
+def test_without_the_overlay_the_window_from_the_source_is_checked(published_cohort: World) -> None:
+    published_cohort.demo.update(patient("n"))
+    published_cohort.overlay.client.flushall()
+    parity = checked(published_cohort)
     assert parity.sources == ("batch generation 1", "hapi")
     assert (found(parity), parity.changed) == ([], 0)
 
 
-def test_a_check_that_cannot_be_made_is_refused(cohort: World) -> None:
+def test_a_check_that_cannot_be_made_is_refused(published_cohort: World) -> None:
     with pytest.raises(BadRequestError, match="source is the recompute itself"):
-        checked(cohort, "source")  # type: ignore[arg-type]
-    cohort.overlay.client.flushall()
-    cohort.serving.settings = cohort.settings.model_copy(update={"read_source_on_gap": False})
+        checked(published_cohort, "source")  # type: ignore[arg-type]
+    published_cohort.overlay.client.flushall()
+    published_cohort.serving.settings = published_cohort.settings.model_copy(update={"read_source_on_gap": False})
     with pytest.raises(CoverageGapError):
-        checked(cohort)
-    execute(cohort, "DROP TABLE sqlonfhir.patients__1 CASCADE")
+        checked(published_cohort)
+    execute(published_cohort, "DROP TABLE sqlonfhir.patients__1 CASCADE")
     with pytest.raises(QueryFailedError, match="patients__1"):
-        checked(cohort, "batch")
+        checked(published_cohort, "batch")
 
 
-def test_there_is_nothing_to_check_before_the_first_generation(world: World) -> None:
+def test_there_is_nothing_to_check_before_the_first_generation(empty_world: World) -> None:
     for mode in SERVED_MODES:
         with pytest.raises(NoGenerationError):
-            checked(world, mode)
+            checked(empty_world, mode)

@@ -7,7 +7,10 @@ import pytest
 from lambda_pipeline import errors
 from lambda_pipeline.errors import AnswerRefusedError
 from lambda_pipeline.serving import read
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, DEFINITIONS, World, patient
+from lambda_pipeline_tests.hapi.unusual_rows import write_raw
+from lambda_pipeline_tests.support.definitions import CONDITIONS, DEFINITIONS
+from lambda_pipeline_tests.support.hospital import patient
+from lambda_pipeline_tests.support.worlds import World
 
 Provoke = Callable[[World, pytest.MonkeyPatch], None]
 
@@ -58,7 +61,7 @@ def ask_for_something_newer(world: World, _: pytest.MonkeyPatch) -> None:
 
 
 def ask_without_accepting_the_quarantined(world: World, _: pytest.MonkeyPatch) -> None:
-    world.demo.write_raw("Patient", "broken", "{no json")
+    write_raw(world.demo, "Patient", "broken", "{no json")
     world.refresh()
     world.serving.query("patients", accept_quarantined=False)
 
@@ -80,16 +83,16 @@ PROVOKED: list[tuple[type[AnswerRefusedError], Provoke, str]] = [
         ask_without_accepting_the_quarantined,
         "1 resources cannot be read, first Patient/broken",
     ),
-    (errors.AnswerRefusedError, ask_while_definitions_change, "the view definitions changed again and again"),
+    (errors.AnswerRefusedError, ask_while_definitions_change, "the view definitions kept changing"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "provoke", "reason"), PROVOKED, ids=[each[1].__name__ for each in PROVOKED])
 def test_a_refusal_says_code_reason_what_was_missing_and_how_to_get_an_answer(
-    world: World, monkeypatch: pytest.MonkeyPatch, kind: type[AnswerRefusedError], provoke: Provoke, reason: str
+    empty_world: World, monkeypatch: pytest.MonkeyPatch, kind: type[AnswerRefusedError], provoke: Provoke, reason: str
 ) -> None:
     with pytest.raises(AnswerRefusedError) as raised:
-        provoke(world, monkeypatch)
+        provoke(empty_world, monkeypatch)
     refusal = raised.value
     assert type(refusal) is kind
     said = str(refusal)

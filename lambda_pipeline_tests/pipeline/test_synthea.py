@@ -14,7 +14,7 @@ from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline.views import load_views
-from lambda_pipeline_tests.conftest import beside
+from lambda_pipeline_tests.support.servers import beside
 
 PATIENTS_BY_GENDER = """
 SELECT count(*) FILTER (WHERE p.gender = 'male') AS male, count(*) AS n

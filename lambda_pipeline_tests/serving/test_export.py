@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lambda_pipeline.errors import BadRequestError, ConfigurationError
-from lambda_pipeline.serving import export
+from lambda_pipeline.serving import cells, export
 from lambda_pipeline.serving.answer import Answer
 from lambda_pipeline.serving.frames import to_frame
 from lambda_pipeline.views.view import Column
@@ -170,7 +170,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_scraps(tmp_path: Path, mo
 
 @pytest.mark.parametrize("name", ["", "../r", "a/b", ".hidden", "-r", "a\x00b", "x" * 200])
 def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadRequestError, match="no name"):
+    with pytest.raises(BadRequestError, match="cannot be the name"):
         export.write(answer(), tmp_path, name=name, format="csv")
 
 
@@ -191,7 +191,7 @@ def test_json_lines_keep_all_digits() -> None:
 
 
 def test_json_has_no_nan() -> None:
-    strict = json.loads(export.to_json([Decimal("NaN"), float("inf"), 1.5]), parse_constant=pytest.fail)
+    strict = json.loads(cells.to_json([Decimal("NaN"), float("inf"), 1.5]), parse_constant=pytest.fail)
     assert strict == ["NaN", "inf", 1.5]
 
 

@@ -165,18 +165,18 @@ def test_order_of_text_does_not_hang_on_the_databases_locale(operator: Operator)
         ("deceased", "in", ["true"], "does not fit"),
         ("codes", "eq", "a", "it takes contains, is-null"),
         ("photo", "eq", "x", "it takes is-null"),
-        ("value", "gt", "six", "no number"),
-        ("value", "gt", "NaN", "no number"),
-        ("value", "gt", "Infinity", "no number"),
-        ("value", "gt", "1_000", "no number"),
-        ("value", "gt", "٣", "no number"),
-        ("value", "gt", " 6", "no number"),
-        ("value", "gt", float("nan"), "no number"),
-        ("value", "gt", True, "no number"),
+        ("value", "gt", "six", "not a number"),
+        ("value", "gt", "NaN", "not a number"),
+        ("value", "gt", "Infinity", "not a number"),
+        ("value", "gt", "1_000", "not a number"),
+        ("value", "gt", "٣", "not a number"),
+        ("value", "gt", " 6", "not a number"),
+        ("value", "gt", float("nan"), "not a number"),
+        ("value", "gt", True, "not a number"),
         ("value", "gt", "1e9999", "more than 1000 digits"),
-        ("value", "gt", "", "no number"),
-        ("rank", "eq", "1.0", "no whole number"),
-        ("rank", "eq", True, "no whole number"),
+        ("value", "gt", "", "not a number"),
+        ("rank", "eq", "1.0", "not a whole number"),
+        ("rank", "eq", True, "not a whole number"),
         ("rank", "eq", "2147483648", "out of the range of integer"),
         ("big", "eq", "9223372036854775808", "out of the range of bigint"),
         ("deceased", "eq", "yes", "neither true nor false"),
@@ -188,9 +188,9 @@ def test_order_of_text_does_not_hang_on_the_databases_locale(operator: Operator)
         ("recorded", "eq", "2026-01-31T08:00:00.1234567Z", "zone"),
         ("recorded", "eq", "0001-01-01T00:00:00+01:00", "years 1 to 9999"),
         ("recorded", "eq", datetime(2026, 1, 31), "zone"),  # noqa: DTZ001 (a naive moment is the point)
-        ("birth_date", "eq", "1970", "no date"),
-        ("birth_date", "eq", "31.01.1970", "no date"),
-        ("birth_date", "eq", datetime(1970, 1, 31, tzinfo=UTC), "no date"),
+        ("birth_date", "eq", "1970", "not a date"),
+        ("birth_date", "eq", "31.01.1970", "not a date"),
+        ("birth_date", "eq", datetime(1970, 1, 31, tzinfo=UTC), "not a date"),
         ("gender", "eq", "a\x00b", "cannot hold"),
         ("gender", "eq", "\ud800", "cannot hold"),
         ("gender", "eq", 1, "must be text"),
@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_refused_by_name(column: str, operator: str, value:
 
 def test_an_unreadable_value_is_not_repeated_in_the_message() -> None:
     with pytest.raises(BadRequestError) as refused:
-        parse_filter("birth_date", "eq", "Peter Chalmers", COLUMNS)
+        condition([parse_filter("birth_date", "eq", "Peter Chalmers")], COLUMNS)
     assert "Peter" not in str(refused.value)
 
 
@@ -229,11 +229,11 @@ def test_an_unreadable_value_is_not_repeated_in_the_message() -> None:
     ],
 )
 def test_words_of_a_command_line_become_a_filter(operator: str, text: str, value: Any) -> None:
-    assert parse_filter("gender", operator, text, COLUMNS) == Filter("gender", Operator(operator), value)
+    assert parse_filter("gender", operator, text) == Filter("gender", Operator(operator), value)
 
 
 def test_numbers_in_a_json_array_keep_all_digits() -> None:
-    parsed = parse_filter("value", "in", "[0.1000000000000000055511151231257827, 2]", COLUMNS)
+    parsed = parse_filter("value", "in", "[0.1000000000000000055511151231257827, 2]")
     _, parameters = condition([parsed], COLUMNS)
     assert [str(number) for number in parameters["f0"]] == ["0.1000000000000000055511151231257827", "2"]
 
@@ -241,7 +241,7 @@ def test_numbers_in_a_json_array_keep_all_digits() -> None:
 @pytest.mark.parametrize("text", ["a,,b", "", '["a", "b"', '[["a"]]', "[null]", "[]"])
 def test_a_list_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(BadRequestError):
-        parse_filter("gender", "in", text, COLUMNS)
+        condition([parse_filter("gender", "in", text)], COLUMNS)
 
 
 def test_parameters_carry_the_prefix_and_values_stay_out_of_the_text() -> None:

@@ -16,11 +16,13 @@ from lambda_pipeline.database import Database
 from lambda_pipeline.development import embedded
 from lambda_pipeline.development.embedded.home import open_home
 from lambda_pipeline.development.embedded.postgres import Postgres
-from lambda_pipeline.development.embedded.process import end
+from lambda_pipeline.development.processes import send_signal
 from lambda_pipeline.errors import CoverageGapError, RedisUnavailableError, SourceBusyError
 from lambda_pipeline.source import SnapshotMark, marked_snapshot, snapshot, table_lock
 from lambda_pipeline.speed.lookback import LookbackPoint, add_lookback_point, oldest_possible_update
-from lambda_pipeline_tests.pipeline.conftest import CONDITIONS, PATIENTS, World, condition, patient
+from lambda_pipeline_tests.support.definitions import CONDITIONS, PATIENTS
+from lambda_pipeline_tests.support.hospital import condition, patient
+from lambda_pipeline_tests.support.worlds import World
 
 
 def started(world: World) -> World:
@@ -43,79 +45,81 @@ def during_refresh(world: World, monkeypatch: pytest.MonkeyPatch, action: Callab
         world.refresh()
 
 
-def test_staged_entries_that_were_evicted_are_not_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    started(world).demo.update(patient("b"))
-    before = world.overlay.read_status().state
-    publish = world.overlay._publish
+def test_staged_entries_that_were_evicted_are_not_published(
+    empty_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(empty_world).demo.update(patient("b"))
+    before = empty_world.overlay.read_status().state
+    publish = empty_world.overlay._publish
 
     def evicted(**options: Any) -> Any:
-        for name in world.overlay.client.keys("*:stage:*rows:patients:*"):
-            world.overlay.client.delete(name)
+        for name in empty_world.overlay.client.keys("*:stage:*rows:patients:*"):
+            empty_world.overlay.client.delete(name)
         return publish(**options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(world.overlay, "_publish", evicted)
+        patched.setattr(empty_world.overlay, "_publish", evicted)
         with pytest.raises(RedisUnavailableError, match="lost entries of a poll"):
-            world.poll()
-    assert world.overlay.read_status().state == before
-    assert world.poll().count == 1
-    world.assert_exact()
+            empty_world.poll()
+    assert empty_world.overlay.read_status().state == before
+    assert empty_world.poll().count == 1
+    empty_world.assert_exact()
 
 
-def test_a_new_type_is_captured_once_a_generation_has_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_type_is_captured_once_a_generation_has_it(empty_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Expunged while the first generation with its type is made: no keys of an older one could tell."""
-    world.use([PATIENTS])
-    world.demo.update(condition("gone", "a"))
-    started(world)
-    world.use([PATIENTS, CONDITIONS])
-    world.poll()
-    state = world.overlay.read_status().state
+    empty_world.use([PATIENTS])
+    empty_world.demo.update(condition("gone", "a"))
+    started(empty_world)
+    empty_world.use([PATIENTS, CONDITIONS])
+    empty_world.poll()
+    state = empty_world.overlay.read_status().state
     assert state is not None
     assert state.types == ["Patient"]
 
     def expunge() -> None:
-        world.demo.delete("Condition", "gone")
-        world.demo.expunge("Condition", "gone")
-        world.poll()
+        empty_world.demo.delete("Condition", "gone")
+        empty_world.demo.expunge("Condition", "gone")
+        empty_world.poll()
 
-    during_refresh(world, monkeypatch, expunge)
-    assert world.rows("conditions") == world.rows("conditions", "source")
-    world.poll()
-    assert world.serving.query("conditions").sources[-1] == "overlay"
-    assert world.rows("conditions") == world.rows("conditions", "source")
+    during_refresh(empty_world, monkeypatch, expunge)
+    assert empty_world.rows("conditions") == empty_world.rows("conditions", "source")
+    empty_world.poll()
+    assert empty_world.serving.query("conditions").sources[-1] == "overlay"
+    assert empty_world.rows("conditions") == empty_world.rows("conditions", "source")
 
 
 @pytest.mark.parametrize("polls", [True, False])
 def test_what_came_and_went_around_a_snapshot_without_a_trace(
-    world: World, monkeypatch: pytest.MonkeyPatch, polls: bool
+    empty_world: World, monkeypatch: pytest.MonkeyPatch, polls: bool
 ) -> None:
     """Created before a refresh's snapshot and expunged after it, all between two polls: only the generation saw it."""
-    started(world).demo.update(patient("b"))
-    world.poll()
-    world.demo.update(patient("ghost"))
+    started(empty_world).demo.update(patient("b"))
+    empty_world.poll()
+    empty_world.demo.update(patient("ghost"))
 
     def expunge() -> None:
-        world.demo.delete("Patient", "ghost")
-        world.demo.expunge("Patient", "ghost")
-        world.poll()
+        empty_world.demo.delete("Patient", "ghost")
+        empty_world.demo.expunge("Patient", "ghost")
+        empty_world.poll()
 
-    during_refresh(world, monkeypatch, expunge)
+    during_refresh(empty_world, monkeypatch, expunge)
     if polls:
-        world.poll()
-        assert world.serving.query("patients").sources[-1] == "overlay"
-    world.assert_exact()
+        empty_world.poll()
+        assert empty_world.serving.query("patients").sources[-1] == "overlay"
+    empty_world.assert_exact()
 
 
 def test_a_table_that_is_rewritten_right_before_a_snapshot_is_read_whole(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    empty_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lock is there when the snapshot is taken: a rewrite waits for the refresh, or comes before its snapshot."""
-    started(world).demo.update(patient("b"))
+    started(empty_world).demo.update(patient("b"))
     published = refresh_module.published
     refused: list[int] = []
 
     def rewritten(connection: Any) -> Any:
-        with world.database.connect() as other, other.transaction():
+        with empty_world.database.connect() as other, other.transaction():
             other.execute("SET LOCAL lock_timeout = '200ms'")
             try:
                 with other.transaction():
@@ -126,29 +130,33 @@ def test_a_table_that_is_rewritten_right_before_a_snapshot_is_read_whole(
 
     with monkeypatch.context() as patched:
         patched.setattr(refresh_module, "published", rewritten)
-        world.refresh()
+        empty_world.refresh()
     assert refused
-    assert world.serving.query("patients", mode="batch").row_count == 2
+    assert empty_world.serving.query("patients", mode="batch").row_count == 2
 
 
 def test_a_migration_that_holds_a_table_is_named_and_the_overlay_still_answers(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    empty_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started(world).demo.update(patient("b"))
-    world.poll()
+    started(empty_world).demo.update(patient("b"))
+    empty_world.poll()
     monkeypatch.setattr(table_lock.lock_tables, "__defaults__", (0.2,))
-    with world.database.connect() as migration, migration.transaction():
+    with empty_world.database.connect() as migration, migration.transaction():
         migration.execute("LOCK TABLE hfj_res_ver IN ACCESS EXCLUSIVE MODE")
-        assert world.serving.query("patients").row_count == 2
-        for attempt in (world.poll, world.refresh, lambda: world.serving.query("patients", mode="source")):
+        assert empty_world.serving.query("patients").row_count == 2
+        for attempt in (
+            empty_world.poll,
+            empty_world.refresh,
+            lambda: empty_world.serving.query("patients", mode="source"),
+        ):
             with pytest.raises(SourceBusyError, match="shape"):
                 attempt()
-    world.poll()
-    world.assert_exact()
+    empty_world.poll()
+    empty_world.assert_exact()
 
 
-def test_the_lock_in_front_of_a_snapshot_takes_none(world: World) -> None:
-    with world.database.connect() as reader, world.database.connect() as writer, reader.transaction():
+def test_the_lock_in_front_of_a_snapshot_takes_none(empty_world: World) -> None:
+    with empty_world.database.connect() as reader, empty_world.database.connect() as writer, reader.transaction():
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         table_lock.lock_tables(reader, [psycopg.sql.Identifier("public", "hfj_resource")])
         writer.execute("CREATE TABLE t AS SELECT 1 AS n")
@@ -178,7 +186,7 @@ def test_numbers_given_out_again_after_a_crash(own_postgres: tuple[Path, str], r
         transaction.update(patient(f"p{number}", "other"))
         (transaction.commit if ending == "committed" else transaction.rollback)()
     world.poll()
-    end(Postgres(open_home(home)).leaders(), signal.SIGKILL)
+    send_signal(Postgres(open_home(home)).leaders(), signal.SIGKILL)
     embedded.start(home, redis=False)
     world.database.engine.dispose()
     for number in range(30):
@@ -199,7 +207,7 @@ def test_marks_beyond_the_horizon_tell_nothing(
     assert "too many transactions" in world.poll().waiting
     with pytest.raises(CoverageGapError, match="too many transactions"):
         world.serving.query("patients")
-    assert world.refresh().kind == "full"
+    assert world.refresh().build_kind == "full"
 
 
 def test_the_timeline_is_that_of_the_log_being_written(database_url: str) -> None:
@@ -258,24 +266,24 @@ def forget_ids(world: World) -> None:
         connection.execute("UPDATE hfj_resource SET fhir_id = NULL")
 
 
-def test_a_deleted_row_does_not_hide_the_living_one_of_its_id(world: World) -> None:
-    started(world)
-    forget_ids(world)
-    world.refresh()
-    world.demo.update(patient("a", "female"))
-    world.poll()
+def test_a_deleted_row_does_not_hide_the_living_one_of_its_id(empty_world: World) -> None:
+    started(empty_world)
+    forget_ids(empty_world)
+    empty_world.refresh()
+    empty_world.demo.update(patient("a", "female"))
+    empty_world.poll()
     for mode in ("live", "source"):
-        answer = world.serving.query("patients", mode=mode)
+        answer = empty_world.serving.query("patients", mode=mode)
         assert answer.row_count == 0
         assert {found.resource for found in answer.quarantined} == {"Patient/a"}
-    world.demo.delete("Patient", "a")
-    for step in (world.poll, world.refresh):
+    empty_world.demo.delete("Patient", "a")
+    for step in (empty_world.poll, empty_world.refresh):
         step()
-        assert world.serving.query("patients").frame["gender"].tolist() == ["male"]
-        assert not world.serving.query("patients").quarantined
-        with world.database.connect() as connection:
+        assert empty_world.serving.query("patients").frame["gender"].tolist() == ["male"]
+        assert not empty_world.serving.query("patients").quarantined
+        with empty_world.database.connect() as connection:
             connection.execute("UPDATE hfj_resource SET res_ver = res_ver + 1 WHERE res_deleted_at IS NOT NULL")
-        world.poll()
-        assert world.serving.query("patients").frame["gender"].tolist() == ["male"]
-    world.refresh()
-    assert world.serving.query("patients", mode="batch").frame["gender"].tolist() == ["male"]
+        empty_world.poll()
+        assert empty_world.serving.query("patients").frame["gender"].tolist() == ["male"]
+    empty_world.refresh()
+    assert empty_world.serving.query("patients", mode="batch").frame["gender"].tolist() == ["male"]

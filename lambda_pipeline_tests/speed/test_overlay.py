@@ -13,8 +13,9 @@ from lambda_pipeline.speed import poll as poll_module
 from lambda_pipeline.speed.entry import key_of, member
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.speed.poll import Poller
-from lambda_pipeline_tests.conftest import OwnRedis
-from lambda_pipeline_tests.pipeline.conftest import World, patient
+from lambda_pipeline_tests.support.hospital import patient
+from lambda_pipeline_tests.support.servers import OwnRedis
+from lambda_pipeline_tests.support.worlds import World
 
 
 def started(world: World) -> World:
@@ -24,10 +25,10 @@ def started(world: World) -> World:
     return world
 
 
-def test_two_pollers_at_once_publish_every_change_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_pollers_at_once_publish_every_change_once(empty_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The slower one finds the revision changed, and starts over."""
-    started(world)
-    other = Poller(world.database, world.overlay, world.views, world.settings)
+    started(empty_world)
+    other = Poller(empty_world.database, empty_world.overlay, empty_world.views, empty_world.settings)
     flatten_changes = poll_module.flatten_changes
     interrupted: list[int] = []
 
@@ -35,23 +36,23 @@ def test_two_pollers_at_once_publish_every_change_once(world: World, monkeypatch
         entries = flatten_changes(*arguments)  # type: ignore[arg-type]
         if not interrupted:
             interrupted.append(1)
-            world.demo.update(patient("c"))
+            empty_world.demo.update(patient("c"))
             assert other.poll().captured == {"Patient": 2}
         return entries
 
     monkeypatch.setattr(poll_module, "flatten_changes", interrupt)
-    world.demo.update(patient("b"))
-    assert world.poll().count == 0
-    assert world.serving.query("patients").row_count == 3
-    world.assert_exact()
+    empty_world.demo.update(patient("b"))
+    assert empty_world.poll().count == 0
+    assert empty_world.serving.query("patients").row_count == 3
+    empty_world.assert_exact()
 
 
-def test_many_pollers_in_threads_lose_nothing(world: World) -> None:
-    started(world)
+def test_many_pollers_in_threads_lose_nothing(empty_world: World) -> None:
+    started(empty_world)
     failures: list[Exception] = []
 
     def poll() -> None:
-        capture = Poller(world.database, world.overlay, world.views, world.settings)
+        capture = Poller(empty_world.database, empty_world.overlay, empty_world.views, empty_world.settings)
         try:
             for _ in range(10):
                 capture.poll()
@@ -64,13 +65,13 @@ def test_many_pollers_in_threads_lose_nothing(world: World) -> None:
     for thread in threads:
         thread.start()
     for number in range(20):
-        world.demo.update(patient(f"n{number}"))
+        empty_world.demo.update(patient(f"n{number}"))
     for thread in threads:
         thread.join()
-    world.poll()
+    empty_world.poll()
     assert not failures
-    assert world.serving.query("patients").row_count == 21
-    world.assert_exact()
+    assert empty_world.serving.query("patients").row_count == 21
+    empty_world.assert_exact()
 
 
 def test_a_full_redis_refuses_loudly_and_keeps_what_it_had(
@@ -128,20 +129,20 @@ def test_beyond_its_budget_the_overlay_asks_for_a_refresh_and_stays_true(make_wo
     world.assert_exact()
 
 
-def test_memory_returns_after_a_publication(world: World) -> None:
-    started(world)
-    before = world.overlay.size_bytes(world.overlay.read_status().state)
-    world.demo.load([patient(f"n{number}", name=[{"family": "x" * 500}]) for number in range(200)])
-    world.poll()
-    grown = world.overlay.size_bytes(world.overlay.read_status().state)
+def test_memory_returns_after_a_publication(empty_world: World) -> None:
+    started(empty_world)
+    before = empty_world.overlay.size_bytes(empty_world.overlay.read_status().state)
+    empty_world.demo.load([patient(f"n{number}", name=[{"family": "x" * 500}]) for number in range(200)])
+    empty_world.poll()
+    grown = empty_world.overlay.size_bytes(empty_world.overlay.read_status().state)
     assert grown > before + 200 * 500
-    world.refresh()
-    world.poll()
-    assert world.overlay.size_bytes(world.overlay.read_status().state) <= before + 512
-    assert not [name for name in world.overlay.client.keys("*") if ":stage:" in name or name.startswith("fhir:")]
+    empty_world.refresh()
+    empty_world.poll()
+    assert empty_world.overlay.size_bytes(empty_world.overlay.read_status().state) <= before + 512
+    assert not [name for name in empty_world.overlay.client.keys("*") if ":stage:" in name or name.startswith("fhir:")]
 
 
-def test_entries_of_a_partition_have_their_own_key(world: World) -> None:
+def test_entries_of_a_partition_have_their_own_key(empty_world: World) -> None:
     key = ResourceKey(7, "Patient", "a/b")
     assert key_of("Patient", member(key)) == key
 
@@ -151,42 +152,42 @@ def test_a_url_of_something_else_is_refused() -> None:
         Overlay("http://localhost", Settings())
 
 
-def test_without_the_marks_of_the_polls_nothing_stale_is_served(world: World) -> None:
+def test_without_the_marks_of_the_polls_nothing_stale_is_served(empty_world: World) -> None:
     """The entry "female" was captured before a generation that holds "other"; only the polls' marks tell."""
-    started(world).demo.update(patient("a", "female"))
-    world.poll()
-    world.demo.update(patient("a", "other"))
-    world.refresh()
-    world.overlay.client.delete(f"{world.overlay.prefix}polls")
-    assert world.serving.query("patients").frame["gender"].tolist() == ["other"]
-    world.poll()
-    world.assert_exact()
+    started(empty_world).demo.update(patient("a", "female"))
+    empty_world.poll()
+    empty_world.demo.update(patient("a", "other"))
+    empty_world.refresh()
+    empty_world.overlay.client.delete(f"{empty_world.overlay.prefix}polls")
+    assert empty_world.serving.query("patients").frame["gender"].tolist() == ["other"]
+    empty_world.poll()
+    empty_world.assert_exact()
 
 
-def test_lost_marks_of_polls_are_repaired_by_the_next_poll(world: World) -> None:
+def test_lost_marks_of_polls_are_repaired_by_the_next_poll(empty_world: World) -> None:
     """Without new entries the next poll must notice by itself; with some, what it adds must not hide the loss."""
-    started(world).demo.update(patient("a", "female"))
-    world.poll()
+    started(empty_world).demo.update(patient("a", "female"))
+    empty_world.poll()
     for change in (False, True):
-        world.overlay.client.delete(f"{world.overlay.prefix}polls")
+        empty_world.overlay.client.delete(f"{empty_world.overlay.prefix}polls")
         if change:
-            world.demo.update(patient("b", "female"))
-        assert world.poll().rebuilt
-        assert "overlay" in world.serving.query("patients").sources
-        world.assert_exact()
+            empty_world.demo.update(patient("b", "female"))
+        assert empty_world.poll().rebuilt
+        assert "overlay" in empty_world.serving.query("patients").sources
+        empty_world.assert_exact()
 
 
-def test_a_loss_right_before_pruning_is_not_counted_away(world: World) -> None:
-    started(world).demo.update(patient("b", "female"))
-    world.poll()
-    generation = world.refresh()
-    world.demo.update(patient("c"))
-    world.poll()
-    for name in world.overlay.client.keys(f"{world.overlay.prefix}*Patient") + world.overlay.client.keys(
-        f"{world.overlay.prefix}rows:*"
-    ):
-        world.overlay.client.delete(name)
-    assert world.overlay.prune(generation.number, generation.mark) == 0
-    assert world.serving.query("patients").row_count == 3
-    assert world.poll().rebuilt
-    world.assert_exact()
+def test_a_loss_right_before_pruning_is_not_counted_away(empty_world: World) -> None:
+    started(empty_world).demo.update(patient("b", "female"))
+    empty_world.poll()
+    generation = empty_world.refresh()
+    empty_world.demo.update(patient("c"))
+    empty_world.poll()
+    for name in empty_world.overlay.client.keys(
+        f"{empty_world.overlay.prefix}*Patient"
+    ) + empty_world.overlay.client.keys(f"{empty_world.overlay.prefix}rows:*"):
+        empty_world.overlay.client.delete(name)
+    assert empty_world.overlay.prune(generation.number, generation.mark).forgotten == 0
+    assert empty_world.serving.query("patients").row_count == 3
+    assert empty_world.poll().rebuilt
+    empty_world.assert_exact()

@@ -8,7 +8,7 @@ import pytest
 
 from lambda_pipeline.errors import ViewDefinitionError
 from lambda_pipeline.views import compile_view
-from lambda_pipeline_tests.views.conftest import CASES, RunView, load_json, multiset
+from lambda_pipeline_tests.support.cases import CASES, RunView, load_json, row_multiset
 
 OFFICIAL = Path(__file__).parents[3] / "shared" / "conformance"
 
@@ -32,7 +32,7 @@ def check(run_view: RunView, resources: list[Any], case: dict[str, Any]) -> None
     elif "expectCount" in case:
         assert len(run_view(case["view"], resources)) == case["expectCount"]
     else:
-        assert multiset(run_view(case["view"], resources)) == multiset(case["expect"])
+        assert row_multiset(run_view(case["view"], resources)) == row_multiset(case["expect"])
 
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"{OFFICIAL} is not there: the official conformance cases")

@@ -7,7 +7,7 @@ import pytest
 
 from lambda_pipeline.views import compile_view
 from lambda_pipeline.views.row_source import RowSource
-from lambda_pipeline_tests.views.conftest import RunView
+from lambda_pipeline_tests.support.cases import RunView
 
 
 def column(name: str, path: str, **more: Any) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""An application server as its requests see it: clock, zone, behaviour, and the keys and tags it has already read."""
+"""The state of one application server: clock, time zone, behaviour, and the keys and tags that it has read.
+
+What a request does belongs in `transaction`.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -13,20 +16,20 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """Now, in UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
 class ApplicationServer:
-    """One application server over HAPI's tables; several of them may share a database.
+    """One application server over HAPI's tables; several may share a database.
 
     Args:
-        database: where the tables are.
-        clock: the application server's clock, any UTC-aware time; may be skewed or step back.
-        zone: default zone of the server's JVM: stamps are stored as local time without zone.
-        history: off as with `resource_dbhistory_enabled: false`: one version row per resource, changed in place.
-        referential_integrity: refuse to delete what something refers to (HAPI's default).
-        partition: PARTITION_ID of everything written.
+        database: the database with the tables.
+        clock: the application server's clock; returns UTC-aware times, which may be skewed or step back.
+        zone: default zone of the server's JVM; timestamps are stored as local time without zone.
+        history: False as with `resource_dbhistory_enabled: false`: one version row per resource, changed in place.
+        referential_integrity: refuse to delete a resource that another one refers to (HAPI's default).
+        partition: PARTITION_ID of all written rows.
     """
 
     def __init__(
@@ -45,13 +48,13 @@ class ApplicationServer:
         self._tag_ids: dict[Tag, int] = {}
 
     def now(self) -> datetime:
-        """What the server's clock says, as it is stored: milliseconds, local to the server's zone, without zone."""
+        """The server's time as it is stored: in milliseconds, local to the server's zone, without zone."""
         return self.to_stored(self.clock())
 
     def to_stored(self, moment: datetime) -> datetime:
         """A UTC-aware moment as RES_UPDATED holds it."""
         if moment.tzinfo is None:
-            raise ValueError("stamps are UTC-aware")
+            raise ValueError("the moment has no time zone")
         local = moment.astimezone(self.zone).replace(tzinfo=None)
         return local - timedelta(microseconds=local.microsecond % 1000)
 
@@ -69,7 +72,7 @@ class ApplicationServer:
         return self._tags[tag_id]
 
     def tag_id(self, tag: Tag) -> int:
-        """TAG_ID of a tag; a new one is committed at once, as HAPI does, in a transaction of its own."""
+        """TAG_ID of a tag; a new tag is committed at once in a transaction of its own, as in HAPI."""
         if tag not in self._tag_ids:
             self._read_tags()
         if tag not in self._tag_ids:
@@ -93,5 +96,5 @@ class ApplicationServer:
                     "SELECT tag_id, tag_type, tag_system, tag_code, tag_version, tag_user_selected FROM hfj_tag_def"
                 )
             ).fetchall()
-        self._tags = {key: Tag(TagType(kind), *rest) for key, kind, *rest in rows}
+        self._tags = {key: Tag(TagType(tag_type), *rest) for key, tag_type, *rest in rows}
         self._tag_ids = {tag: key for key, tag in self._tags.items()}

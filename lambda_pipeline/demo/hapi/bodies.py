@@ -1,6 +1,7 @@
-"""The text HAPI stores for a resource: compact JSON without `id` and `meta`, in the order of its model.
+"""The text that HAPI stores for a resource: compact JSON without `id` and `meta`, in the order of the R4 model.
 
-Decimals are `decimal.Decimal` on this side of the text, since 1.50 is not 1.5 in FHIR; `parse` reads them so.
+`parse` reads decimals as `decimal.Decimal`, because 1.50 and 1.5 are different values in FHIR. Where the text is stored
+belongs in `rows`; what HAPI takes out of `meta` belongs in `tags`.
 """
 
 import hashlib
@@ -9,11 +10,11 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from lambda_pipeline.demo.hapi.elements import DOMAIN_RESOURCE, ELEMENTS
 from lambda_pipeline.errors import BadDataError
+from lambda_pipeline.views.fhir_types import elements, is_concrete_resource
 
 Resource = Mapping[str, Any]
 
@@ -21,8 +22,8 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 DECIMAL_MARK = "\N{REPLACEMENT CHARACTER}decimal:"
 MARKED_DECIMAL = re.compile(f'"{DECIMAL_MARK}([-0-9.]+)"')
 SURROGATE = re.compile(r"[\ud800-\udfff]")
-SUSPECT = ('""', "[]", "{}", "null", "/_history/")
-"""Texts without any of these, and without a lone surrogate, need no cleaning."""
+NEEDS_CLEANING = ('""', "[]", "{}", "null", "/_history/")
+"""A text with none of these and without a lone surrogate needs no cleaning."""
 VERSIONED_REFERENCE = re.compile(r"(.+)/_history/[^/]+")
 DATE = re.compile(
     r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T([01]\d|2[0-3]):[0-5]\d(?::([0-5]\d|60)(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?)?)?"
@@ -33,18 +34,18 @@ DATE_ELEMENT = re.compile(
 
 
 def parse(text: str | bytes) -> dict[str, Any]:
-    """The JSON object in a text, decimals exact, the last of equal keys.
+    """Parse a JSON object; decimals stay exact, and the last of equal keys counts.
 
     Raises:
-        BadDataError: not JSON, or not an object.
+        BadDataError: the text is not JSON, or not an object.
     """
     try:
-        value = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        value = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         place = f" at line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise BadDataError(f"not JSON{place}") from None
     if not isinstance(value, dict):
-        raise BadDataError("a JSON object is needed")
+        raise BadDataError("not a JSON object")
     return value
 
 
@@ -52,7 +53,7 @@ def resource_type(resource: Resource) -> str:
     """The type of a resource.
 
     Raises:
-        BadDataError: there is none.
+        BadDataError: it is missing or not a name.
     """
     found = resource.get("resourceType")
     if not isinstance(found, str) or not found.isalpha() or not found[0].isupper():
@@ -61,60 +62,59 @@ def resource_type(resource: Resource) -> str:
 
 
 def logical_id(resource: Resource) -> str | None:
-    """The id of a resource, None when it has none.
+    """The id of a resource; None if it has no id.
 
     Raises:
-        BadDataError: it is not an id (FHIR R4, 2.24.0.1: letters, digits, `-`, `.`, at most 64).
+        BadDataError: it is not a valid id (FHIR R4, 2.24.0.1: letters, digits, `-`, `.`, at most 64).
     """
     found = resource.get("id")
     if found is None:
         return None
     if not isinstance(found, str) or not ID_PATTERN.fullmatch(found):
-        raise BadDataError("id is not a FHIR id")
+        raise BadDataError("id is not a valid FHIR id")
     return found
 
 
 def stored_text(resource: Resource) -> str:
-    r"""What HAPI writes into RES_TEXT_VC.
+    r"""The text that HAPI writes into RES_TEXT_VC.
 
-    Top-level elements come in the order of the R4 model, and those the model does not have are dropped (for the types
-    in `elements`; other types keep what was sent). Below the top the order is kept. Empty strings, arrays and objects
-    go, versioned references lose their version, a lone surrogate becomes `?`, decimals keep their digits, and
+    Top-level elements are written in the order of the R4 model; unknown elements are dropped. A type that R4 does not
+    have keeps its elements and their order, and so do nested elements of all types. Empty strings, arrays and objects
+    are removed, versioned references lose their version, a lone surrogate becomes `?`, decimals keep their digits, and
     `\u0000` stays.
     """
-    kept = _order(resource_type(resource), tuple(resource))
-    body = {name: resource[name] for name in kept}
+    body = {name: resource[name] for name in _order(resource_type(resource), tuple(resource))}
     extensions = (resource.get("meta") or {}).get("extension")
     if extensions:
         body = {"resourceType": body.pop("resourceType"), "meta": {"extension": extensions}, **body}
     text = to_json(body)
-    if any(mark in text for mark in SUSPECT) or (not text.isascii() and SURROGATE.search(text)):
-        text = to_json(_cleaned(body))
+    if any(mark in text for mark in NEEDS_CLEANING) or (not text.isascii() and SURROGATE.search(text)):
+        text = to_json(_clean(body))
     return text
 
 
 def to_json(value: object) -> str:
-    """Compact JSON; decimals as they were written, but never with an exponent."""
+    """Compact JSON; decimals keep their digits and are written without an exponent."""
     text = ENCODER.encode(value)
     return MARKED_DECIMAL.sub(r"\1", text) if DECIMAL_MARK in text else text
 
 
 def content_hash(text: str) -> str:
-    """HASH_SHA256: HAPI hashes the characters as UTF-16, little end first (Guava's `hashUnencodedChars`)."""
+    """HASH_SHA256: HAPI hashes the characters as little-endian UTF-16 (Guava's `hashUnencodedChars`)."""
     return hashlib.sha256(text.encode("utf-16-le", "surrogatepass")).hexdigest()
 
 
 def check_dates(resource: object) -> None:
-    """Refuse dates that HAPI's parser refuses: a day the calendar does not have, an hour of 24.
+    """Refuse dates that HAPI's parser refuses, such as 30 February or 24:00.
 
     Raises:
-        BadDataError: names the element, not the value.
+        BadDataError: a date is not valid; the message names the element, not the value.
     """
     if isinstance(resource, Mapping):
         for name, value in resource.items():
             if isinstance(value, str) and DATE_ELEMENT.fullmatch(name):
                 if not _is_date(value):
-                    raise BadDataError(f"{name} is not a date")
+                    raise BadDataError(f"{name} is not a valid date")
             else:
                 check_dates(value)
     elif isinstance(resource, list):
@@ -123,7 +123,7 @@ def check_dates(resource: object) -> None:
 
 
 def with_references(value: Any, targets: Mapping[str, str]) -> Any:
-    """The same JSON with each string that is a key of `targets` replaced, as HAPI resolves placeholders."""
+    """Replace each string that is a key of `targets`, as HAPI resolves placeholders; returns new JSON."""
     if isinstance(value, str):
         return targets.get(value, value)
     if isinstance(value, Mapping):
@@ -133,8 +133,8 @@ def with_references(value: Any, targets: Mapping[str, str]) -> Any:
     return value
 
 
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON number")
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _mark_decimal(value: object) -> str:
@@ -148,42 +148,36 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_m
 
 
 @lru_cache(maxsize=4096)
-def _order(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of the top-level names HAPI keeps, in its order; `_name` follows `name`."""
+def _order(resource_type: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The top-level names that HAPI keeps, in its order; `_name` follows `name`."""
     names = tuple(name for name in names if name not in {"id", "meta", "_id"})
-    elements = ELEMENTS.get(kind)
-    if elements is None:
+    if not is_concrete_resource(resource_type):
         return tuple(sorted(names, key=lambda name: name != "resourceType"))
-    ranks = {name: rank for rank, name in enumerate(("resourceType", *DOMAIN_RESOURCE, *elements))}
-    ranked = []
-    for name in names:
-        plain = name.removeprefix("_")
-        rank = ranks.get(plain)
-        if rank is None:
-            rank = next((ranks[choice] for choice in ranks if _is_choice(plain, choice)), None)
-        if rank is not None:
-            ranked.append((rank, plain, name.startswith("_"), name))
-    return tuple(name for *_, name in sorted(ranked))
+    ranks = _ranks(resource_type)
+    kept = [name for name in names if name.removeprefix("_") in ranks]
+    return tuple(sorted(kept, key=lambda name: (ranks[name.removeprefix("_")], name.startswith("_"))))
 
 
-def _is_choice(name: str, element: str) -> bool:
-    stem = element.removesuffix("[x]")
-    return stem != element and name.startswith(stem) and name[len(stem) : len(stem) + 1].isupper()
+@cache
+def _ranks(resource_type: str) -> dict[str, int]:
+    """Position of each JSON name in the R4 model; the names of a choice element have one position each."""
+    names = (element.key(type_name) for element in elements(resource_type).values() for type_name in element.types)
+    return {name: rank for rank, name in enumerate(dict.fromkeys(("resourceType", *names)))}
 
 
-def _cleaned(value: Any) -> Any:
+def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return SURROGATE.sub("?", value)
     if isinstance(value, Mapping):
         members = {
             name: VERSIONED_REFERENCE.sub(r"\1", item)
             if name == "reference" and isinstance(item, str)
-            else _cleaned(item)
+            else _clean(item)
             for name, item in value.items()
         }
         return {name: item for name, item in members.items() if not _is_empty(item)}
     if isinstance(value, list):
-        items = [_cleaned(item) for item in value]
+        items = [_clean(item) for item in value]
         return [item for item in items if item is None or not _is_empty(item)] if any(items) else []
     return value
 

@@ -1,4 +1,7 @@
-"""FHIR bundles: the order of a transaction's entries, and the placeholders its resources refer to each other by."""
+"""FHIR bundles: the order in which a transaction's entries are processed, and the references between them.
+
+What one request does to the tables belongs in `transaction`.
+"""
 
 import base64
 import binascii
@@ -25,8 +28,8 @@ class Entry:
     Attributes:
         method: DELETE, POST, PUT or PATCH.
         url: relative to the server's base.
-        resource: the resource sent; None for a delete.
-        full_url: the placeholder others refer to it by; may be empty.
+        resource: body of the request; None for a delete.
+        full_url: placeholder by which other entries refer to this one; may be empty.
         if_none_exist: criteria of a conditional create.
     """
 
@@ -38,10 +41,10 @@ class Entry:
 
     @classmethod
     def parse(cls, entry: object, number: int) -> "Entry | None":
-        """Read the entry; None for a GET, which changes nothing.
+        """Parse an entry; None for a GET, which changes nothing.
 
         Raises:
-            RequestRefusedError: 400, no request, an unknown method, or no resource where one is needed.
+            RequestRefusedError: 400, the request or the resource is missing, or the method is unknown.
         """
         request = entry.get("request") if isinstance(entry, Mapping) else None
         if not isinstance(entry, Mapping) or not isinstance(request, Mapping):
@@ -57,37 +60,37 @@ class Entry:
 
 
 def process(server: ApplicationServer, bundle: Mapping[str, Any]) -> list[Outcome]:
-    """Do what a bundle of type `transaction` (all or nothing) or `batch` (each entry by itself) asks for.
+    """Process a bundle of type `transaction` (all entries or none) or `batch` (each entry on its own).
 
     A transaction deletes first, then creates, updates and patches (FHIR R4, 3.1.0.11.2). Placeholders (`fullUrl` of a
-    POST or PUT) are replaced by the references they stand for.
+    POST or PUT) are replaced by references to the resources.
 
     Returns:
-        The outcomes, in the order of the entries; GETs have none.
+        The outcomes in the order of the entries, without those of GETs.
 
     Raises:
-        RequestRefusedError: as the server would answer; nothing of the transaction is written.
+        RequestRefusedError: with the status of HAPI's answer; the refused transaction writes nothing.
     """
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") not in {"transaction", "batch"}:
-        raise RequestRefusedError("a bundle of type transaction or batch is needed", status=400)
+        raise RequestRefusedError("not a bundle of type transaction or batch", status=400)
     parsed = (Entry.parse(entry, number) for number, entry in enumerate(bundle.get("entry", ()), start=1))
     entries = [entry for entry in parsed if entry is not None]
     if bundle["type"] == "batch":
-        return [outcome for entry in entries for outcome in _all_or_nothing(server, [entry])]
-    return _all_or_nothing(server, entries)
+        return [outcome for entry in entries for outcome in _process_together(server, [entry])]
+    return _process_together(server, entries)
 
 
-def _all_or_nothing(server: ApplicationServer, entries: list[Entry]) -> list[Outcome]:
+def _process_together(server: ApplicationServer, entries: list[Entry]) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     with Transaction(server, bundle=True) as transaction:
-        targets = _placeholders(transaction, entries)
+        targets = _resolve_placeholders(transaction, entries)
         for number, entry in sorted(enumerate(entries), key=lambda item: ORDER[item[1].method]):
             outcomes[number] = _perform(transaction, entry, targets)
     return [outcomes[number] for number in range(len(entries))]
 
 
-def _placeholders(transaction: Transaction, entries: list[Entry]) -> dict[str, str]:
-    """Where the placeholders lead; ids of new resources are reserved here, so that cycles resolve."""
+def _resolve_placeholders(transaction: Transaction, entries: list[Entry]) -> dict[str, str]:
+    """Reference of each placeholder; ids of new resources are reserved first, so that entries may refer in cycles."""
     targets = {}
     for entry in entries:
         if not entry.full_url or entry.resource is None:
@@ -95,34 +98,37 @@ def _placeholders(transaction: Transaction, entries: list[Entry]) -> dict[str, s
         if entry.method == "PUT":
             targets[entry.full_url] = entry.url
         elif entry.method == "POST":
-            kind = bodies.resource_type(entry.resource)
-            targets[entry.full_url] = f"{kind}/{transaction.reserve(kind, entry.full_url, entry.if_none_exist)}"
+            resource_type = bodies.resource_type(entry.resource)
+            logical_id = transaction.reserve(resource_type, entry.full_url, entry.if_none_exist)
+            targets[entry.full_url] = f"{resource_type}/{logical_id}"
     return targets
 
 
 def _perform(transaction: Transaction, entry: Entry, targets: Mapping[str, str]) -> Outcome:
     if entry.method == "DELETE":
         return _delete(transaction, entry.url)
-    resource = _resolved(transaction, bodies.with_references(entry.resource, targets))
+    resource = _resolve_references(transaction, bodies.with_references(entry.resource, targets))
     if entry.method == "POST":
         return transaction.post(resource, if_none_exist=entry.if_none_exist, placeholder=entry.full_url or None)
-    kind, logical_id = instance(entry.url)
+    resource_type, logical_id = split_instance_url(entry.url)
     if entry.method == "PUT":
         return transaction.update({**resource, "id": logical_id})
-    return transaction.patch(kind, logical_id, _patch_operations(resource))
+    return transaction.patch(resource_type, logical_id, _patch_operations(resource))
 
 
-def _resolved(transaction: Transaction, value: Any) -> Any:
-    """The same JSON with conditional references, such as `Patient?identifier=system|value`, looked up."""
+def _resolve_references(transaction: Transaction, value: Any) -> Any:
+    """Replace conditional references such as `Patient?identifier=system|value`; returns new JSON."""
     if isinstance(value, Mapping):
         return {
-            name: _looked_up(transaction, item) if name == "reference" else _resolved(transaction, item)
+            name: _resolve_reference(transaction, item)
+            if name == "reference"
+            else _resolve_references(transaction, item)
             for name, item in value.items()
         }
-    return [_resolved(transaction, item) for item in value] if isinstance(value, list) else value
+    return [_resolve_references(transaction, item) for item in value] if isinstance(value, list) else value
 
 
-def _looked_up(transaction: Transaction, reference: object) -> object:
+def _resolve_reference(transaction: Transaction, reference: object) -> object:
     matched = TYPE_URL.fullmatch(reference) if isinstance(reference, str) else None
     if matched is None or not matched.group(2):
         return reference
@@ -139,25 +145,27 @@ def _delete(transaction: Transaction, url: str) -> Outcome:
     if matched and matched.group(2):
         found = transaction.delete_matching(matched.group(1), matched.group(2))
         return found[-1] if found else Outcome(matched.group(1), "", None, 204)
-    return transaction.delete(*instance(url))
+    return transaction.delete(*split_instance_url(url))
 
 
 def _patch_operations(resource: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The JSON patch in a Binary, which is how a transaction carries one (FHIR R4, 3.1.0.11.8)."""
+    """The JSON patch in a Binary resource, as a transaction carries it (FHIR R4, 3.1.0.11.8)."""
     try:
         text = base64.b64decode(resource["data"], validate=True)
         return list(bodies.parse(b'{"operations":' + text + b"}")["operations"])
     except (KeyError, TypeError, binascii.Error, BadDataError):
-        raise RequestRefusedError("a PATCH entry needs a Binary with a JSON patch", status=400) from None
+        raise RequestRefusedError(
+            "the resource of a PATCH entry is not a Binary with a JSON patch", status=400
+        ) from None
 
 
-def instance(url: str) -> tuple[str, str]:
-    """Type and id of `Type/id`.
+def split_instance_url(url: str) -> tuple[str, str]:
+    """Split `Type/id` into type and id.
 
     Raises:
-        RequestRefusedError: 400, the URL is another.
+        RequestRefusedError: 400, the URL has another form.
     """
     matched = INSTANCE_URL.fullmatch(url)
     if matched is None:
-        raise RequestRefusedError("the URL is not Type/id", status=400)
+        raise RequestRefusedError("the URL does not have the form Type/id", status=400)
     return matched.group(1), matched.group(2)

@@ -1,4 +1,4 @@
-"""The search criteria of conditional requests, as far as the demo server answers them."""
+"""The search criteria of conditional requests; only `_id` and `identifier` are supported."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,8 +14,8 @@ class Criteria:
 
     Attributes:
         parameter: `_id` or `identifier`.
-        value: the code or id.
-        system: of an identifier; None means any.
+        value: value of the identifier, or the id.
+        system: system of the identifier; None for any system.
     """
 
     parameter: str
@@ -24,14 +24,14 @@ class Criteria:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a query string, percent-encoded or not.
+        """Parse a query string, percent-encoded or not.
 
         Raises:
-            BadDataError: any other parameter, or several.
+            BadDataError: another parameter, or several parameters.
         """
         pairs = parse_qsl(text)
         if len(pairs) != 1 or pairs[0][0] not in {"_id", "identifier"}:
-            raise BadDataError("the demo server searches by one of _id and identifier")
+            raise BadDataError("the demo server searches by _id or identifier only, one at a time")
         parameter, value = pairs[0]
         if parameter == "identifier" and "|" in value:
             system, _, value = value.partition("|")
@@ -40,11 +40,11 @@ class Criteria:
 
     @property
     def needle(self) -> str:
-        """A text that every stored body (or id) that matches contains."""
+        """A text that every matching body (or id) contains."""
         return self.value if self.parameter == "_id" else bodies.to_json(self.value)
 
     def matches(self, logical_id: str, text: str) -> bool:
-        """Whether a live resource matches."""
+        """Whether a resource with this id and stored text matches."""
         if self.parameter == "_id":
             return logical_id == self.value
         identifiers: list[dict[str, Any]] = bodies.parse(text).get("identifier", [])

@@ -1,4 +1,4 @@
-"""Primary keys, taken from HAPI's sequences in blocks, so that keys do not follow the order of commits."""
+"""Primary keys from HAPI's sequences, taken in blocks: as in HAPI, keys do not follow the order of commits."""
 
 from collections import defaultdict
 from threading import Lock
@@ -6,18 +6,18 @@ from threading import Lock
 from lambda_pipeline.database import Connection
 
 BLOCK = 50
-"""Hibernate's allocation size; the sequences of `schema.sql` step by it."""
+"""Hibernate's allocation size, and the increment of the sequences in `schema.sql`."""
 
 
 class Numbers:
-    """The blocks one server has taken and not yet used up. Safe to share between threads."""
+    """The unused keys of the blocks that one server has taken; safe to share between threads."""
 
     def __init__(self) -> None:
         self._free: defaultdict[str, list[int]] = defaultdict(list)
         self._lock = Lock()
 
     def take(self, connection: Connection, sequence: str, count: int = 1) -> list[int]:
-        """That many keys of a sequence; a rollback does not give them back."""
+        """Take `count` keys of a sequence; a rollback does not return them."""
         with self._lock:
             free = self._free[sequence]
             blocks = -(-(count - len(free)) // BLOCK)

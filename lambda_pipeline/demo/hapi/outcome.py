@@ -1,4 +1,4 @@
-"""What comes of a request: an outcome, or a refusal with the status HAPI would answer with."""
+"""The result of a request: an outcome, or a refusal with the HTTP status of HAPI's answer."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from lambda_pipeline.errors import BadDataError
 
 
 class RequestRefusedError(BadDataError):
-    """A request that HAPI would refuse, with the HTTP status of its answer."""
+    """HAPI would refuse the request; `status` is the HTTP status of its answer."""
 
     code = "request-refused"
 
@@ -17,13 +17,13 @@ class RequestRefusedError(BadDataError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a request did to one resource.
+    """The effect of a request on one resource.
 
     Attributes:
         type: resource type.
         id: logical id.
-        version: the current version afterwards; None where there is none.
-        status: the HTTP status HAPI answers with inside a transaction (204 for a delete).
+        version: the current version afterwards; None for an unknown resource.
+        status: the HTTP status of HAPI's answer within a transaction (204 for a delete).
     """
 
     type: str

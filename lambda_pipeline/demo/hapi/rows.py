@@ -1,4 +1,7 @@
-"""The rows of one resource in HAPI's tables: reading the current state, writing versions and tags."""
+"""The rows of one resource in HAPI's tables: reading its current state, writing its versions and tags.
+
+Which rows a request writes is decided in `transaction`.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ FHIR_VERSION = "R4"
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The row of HFJ_RESOURCE, as far as writing the next version needs it."""
+    """The columns of HFJ_RESOURCE that are needed to write the next version."""
 
     res_id: int
     version: int
@@ -26,12 +29,12 @@ class Current:
 
 
 class Rows:
-    """The tables as one transaction of one server sees and writes them.
+    """HAPI's tables within one transaction of one server.
 
     Args:
         server: gives partition, keys and tags.
-        connection: inside the transaction.
-        stamp: of new resources.
+        connection: connection of the transaction.
+        stamp: RES_UPDATED and RES_PUBLISHED of new resources.
     """
 
     def __init__(self, server: ApplicationServer, connection: Connection, stamp: datetime) -> None:
@@ -39,44 +42,44 @@ class Rows:
         self._connection = connection
         self._stamp = stamp
 
-    def current(self, kind: str, logical_id: str) -> Current | None:
-        """The state of a resource, None when there is no row."""
+    def current(self, resource_type: str, logical_id: str) -> Current | None:
+        """The state of a resource; None if it has no row."""
         row = self._connection.execute(
             "SELECT res_id, res_ver, res_deleted_at IS NOT NULL, hash_sha256, res_published, has_tags"
             " FROM hfj_resource"
             " WHERE res_type = %(type)s AND fhir_id = %(id)s AND partition_id IS NOT DISTINCT FROM %(partition)s",
-            {"type": kind, "id": logical_id, "partition": self._server.partition},
+            {"type": resource_type, "id": logical_id, "partition": self._server.partition},
         ).fetchone()
         return Current(*row) if row else None
 
     def insert(
-        self, res_id: int, kind: str, logical_id: str, text: str | None, tags: frozenset[Tag], *,
+        self, res_id: int, resource_type: str, logical_id: str, text: str | None, tags: frozenset[Tag], *,
         conditional: bool = False, encoding: str = "JSON", large_object: int | None = None,
     ) -> None:  # fmt: skip
-        """A new resource with its first version."""
+        """Write a new resource with its first version."""
         self._connection.execute(
             INSERT_RESOURCE,
             {
-                "res_id": res_id, "partition": self._server.partition, "stamp": self._stamp, "type": kind,
-                "type_id": self._server.type_id(kind), "fhir_id": logical_id, "has_tags": bool(tags),
+                "res_id": res_id, "partition": self._server.partition, "stamp": self._stamp, "type": resource_type,
+                "type_id": self._server.type_id(resource_type), "fhir_id": logical_id, "has_tags": bool(tags),
                 "hash": bodies.content_hash(text or ""), "conditional": conditional, "fhir_version": FHIR_VERSION,
             },
         )  # fmt: skip
-        self.add_tags(res_id, kind, tags)
+        self.add_tags(res_id, resource_type, tags)
         pid = self.write_version(
-            res_id, kind, 1, self._stamp, self._stamp, encoding=encoding, text=text, has_tags=bool(tags),
+            res_id, resource_type, 1, self._stamp, self._stamp, encoding=encoding, text=text, has_tags=bool(tags),
             large_object=large_object,
         )  # fmt: skip
-        self.add_version_tags(pid, res_id, kind, tags)
+        self.add_version_tags(pid, res_id, resource_type, tags)
 
     def set_resource(
         self, current: Current, version: int, stamp: datetime, *, deleted_at: datetime | None, text_hash: str | None,
         has_tags: bool,
     ) -> None:  # fmt: skip
-        """The new state of a resource.
+        """Write the new state of a resource.
 
         Raises:
-            RequestRefusedError: 409, another transaction changed it meanwhile.
+            RequestRefusedError: 409, another transaction has changed the resource.
         """
         changed = self._connection.execute(
             "UPDATE hfj_resource SET res_ver = %(version)s, res_updated = %(stamp)s, res_deleted_at = %(deleted_at)s,"
@@ -91,14 +94,15 @@ class Rows:
             raise RequestRefusedError("the resource was changed by another transaction", status=409)
 
     def write_version(
-        self, res_id: int, kind: str, version: int, stamp: datetime, published: datetime, *, encoding: str,
+        self, res_id: int, resource_type: str, version: int, stamp: datetime, published: datetime, *, encoding: str,
         text: str | None, has_tags: bool, deleted_at: datetime | None = None, large_object: int | None = None,
     ) -> int:  # fmt: skip
-        """A version row, new or with history off in place of the one there is; its PID."""
+        """Write a version row and return its PID; with history off it replaces the existing row."""
         parameters = {
-            "partition": self._server.partition, "res_id": res_id, "type": kind, "type_id": self._server.type_id(kind),
-            "version": version, "stamp": stamp, "published": published, "deleted_at": deleted_at, "encoding": encoding,
-            "text": text, "has_tags": has_tags, "large_object": large_object, "fhir_version": FHIR_VERSION,
+            "partition": self._server.partition, "res_id": res_id, "type": resource_type,
+            "type_id": self._server.type_id(resource_type), "version": version, "stamp": stamp, "published": published,
+            "deleted_at": deleted_at, "encoding": encoding, "text": text,
+            "has_tags": has_tags, "large_object": large_object, "fhir_version": FHIR_VERSION,
         }  # fmt: skip
         if not self._server.history and version > 1:
             row = self._connection.execute(REPLACE_VERSION, parameters).fetchone()
@@ -110,7 +114,7 @@ class Rows:
         return pid
 
     def body(self, current: Current) -> str:
-        """The text of the current version, empty when there is none."""
+        """The text of the current version; empty if it has no text or no row."""
         row = self._connection.execute(
             "SELECT res_text_vc FROM hfj_res_ver WHERE res_id = %(res_id)s AND res_ver = %(version)s",
             {"res_id": current.res_id, "version": current.version},
@@ -118,7 +122,7 @@ class Rows:
         return row[0] if row and row[0] is not None else ""
 
     def version_pid(self, current: Current) -> int | None:
-        """The PID of the current version, None when its row is missing."""
+        """The PID of the current version; None if its row is missing."""
         row = self._connection.execute(
             "SELECT pid FROM hfj_res_ver WHERE res_id = %(res_id)s AND res_ver = %(version)s",
             {"res_id": current.res_id, "version": current.version},
@@ -132,8 +136,8 @@ class Rows:
         ).fetchall()
         return frozenset(self._server.tag(tag_id) for (tag_id,) in rows)
 
-    def add_tags(self, res_id: int, kind: str, tags: Iterable[Tag]) -> None:
-        """Tags of the current version."""
+    def add_tags(self, res_id: int, resource_type: str, tags: Iterable[Tag]) -> None:
+        """Add tags to the current version of a resource."""
         for tag in tags:
             (pid,) = self._server.numbers.take(self._connection, "seq_restag_id")
             self._connection.execute(
@@ -141,19 +145,19 @@ class Rows:
                 " VALUES (%(pid)s, %(partition)s, %(tag)s, %(res_id)s, %(type)s, %(type_id)s)",
                 {
                     "pid": pid, "partition": self._server.partition, "tag": self._server.tag_id(tag), "res_id": res_id,
-                    "type": kind, "type_id": self._server.type_id(kind),
+                    "type": resource_type, "type_id": self._server.type_id(resource_type),
                 },
             )  # fmt: skip
 
     def remove_tags(self, res_id: int, tags: Iterable[Tag]) -> None:
-        """The opposite of `add_tags`."""
+        """Remove tags from the current version of a resource."""
         self._connection.execute(
             "DELETE FROM hfj_res_tag WHERE res_id = %(res_id)s AND tag_id = ANY(%(tags)s)",
             {"res_id": res_id, "tags": [self._server.tag_id(tag) for tag in tags]},
         )
 
-    def add_version_tags(self, version_pid: int | None, res_id: int, kind: str, tags: Iterable[Tag]) -> None:
-        """Tags of one version."""
+    def add_version_tags(self, version_pid: int | None, res_id: int, resource_type: str, tags: Iterable[Tag]) -> None:
+        """Record the tags of one version row; does nothing if the version has no row."""
         if version_pid is None:
             return
         for tag in tags:
@@ -163,7 +167,8 @@ class Rows:
                 " VALUES (%(pid)s, %(partition)s, %(tag)s, %(version_pid)s, %(res_id)s, %(type)s, %(type_id)s)",
                 {
                     "pid": pid, "partition": self._server.partition, "tag": self._server.tag_id(tag),
-                    "version_pid": version_pid, "res_id": res_id, "type": kind, "type_id": self._server.type_id(kind),
+                    "version_pid": version_pid, "res_id": res_id, "type": resource_type,
+                    "type_id": self._server.type_id(resource_type),
                 },
             )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Profiles, tags and security labels: what HAPI takes out of `meta` and keeps in tables of its own."""
+"""Profiles, tags and security labels, which HAPI takes out of `meta` and stores in tables of their own."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class TagType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One row of HFJ_TAG_DEF, without its key; the display takes no part in its identity."""
+    """One row of HFJ_TAG_DEF without its key; the display is not part of a tag's identity."""
 
     type: TagType
     system: str | None
@@ -28,18 +28,18 @@ class Tag:
 
 
 def tags_of(meta: Mapping[str, Any] | None) -> frozenset[Tag]:
-    """The tags, profiles and security labels of a `meta`."""
+    """The profiles, tags and security labels of a `meta` element."""
     meta = meta or {}
     profiles = (Tag(TagType.PROFILE, PROFILE_SYSTEM, url) for url in meta.get("profile", ()))
-    tags = (_coding(TagType.TAG, coding) for coding in meta.get("tag", ()))
-    labels = (_coding(TagType.SECURITY, coding) for coding in meta.get("security", ()))
+    tags = (_tag_of_coding(TagType.TAG, coding) for coding in meta.get("tag", ()))
+    labels = (_tag_of_coding(TagType.SECURITY, coding) for coding in meta.get("security", ()))
     return frozenset((*profiles, *tags, *labels))
 
 
-def merged(stored: Iterable[Tag], sent: frozenset[Tag]) -> frozenset[Tag]:
-    """The tags after an update: profiles are replaced, tags and labels are only ever added (HAPI's default)."""
+def merge_tags(stored: Iterable[Tag], sent: frozenset[Tag]) -> frozenset[Tag]:
+    """The tags after an update: profiles are replaced, tags and labels are added (HAPI's default)."""
     return sent | {tag for tag in stored if tag.type is not TagType.PROFILE}
 
 
-def _coding(kind: TagType, coding: Mapping[str, Any]) -> Tag:
-    return Tag(kind, coding.get("system"), coding.get("code"), coding.get("version"), coding.get("userSelected"))
+def _tag_of_coding(tag_type: TagType, coding: Mapping[str, Any]) -> Tag:
+    return Tag(tag_type, coding.get("system"), coding.get("code"), coding.get("version"), coding.get("userSelected"))

@@ -1,4 +1,7 @@
-"""Finding patients in the demo source, by reading bodies one by one: slow, simple, and no view is involved."""
+"""Find patients in the demo source, delete them and restore them.
+
+Bodies are read one by one. That is slow, but it uses no view, so that tests can compare the pipeline's answers with it.
+"""
 
 from collections.abc import Iterator
 
@@ -9,18 +12,18 @@ from lambda_pipeline.demo.hospital.records import Json
 DIABETES_CODES = frozenset({"44054006", "46635009"})
 
 
-def patients_with_diabetes(demo: DemoHapi, *, gender: str) -> dict[str, list[str]]:
-    """Live patients of a gender with a diabetes condition that is not entered in error.
+def find_patients_with_diabetes(demo: DemoHapi, *, gender: str) -> dict[str, list[str]]:
+    """Current patients of a gender with a diabetes condition that is not entered in error.
 
     Returns:
         Patient id -> ids of those conditions, both sorted.
     """
     found: dict[str, list[str]] = {}
-    for logical_id, condition in current(demo, "Condition"):
-        if is_diabetes(condition) and verification(condition) != "entered-in-error":
+    for logical_id, condition in read_current(demo, "Condition"):
+        if is_diabetes(condition) and verification_status(condition) != "entered-in-error":
             subject = str(condition.get("subject", {}).get("reference", "")).removeprefix("Patient/")
             found.setdefault(subject, []).append(logical_id)
-    patients = {logical_id for logical_id, patient in current(demo, "Patient") if patient.get("gender") == gender}
+    patients = {logical_id for logical_id, patient in read_current(demo, "Patient") if patient.get("gender") == gender}
     return {patient: sorted(found[patient]) for patient in sorted(found.keys() & patients)}
 
 
@@ -29,14 +32,14 @@ def is_diabetes(condition: Json) -> bool:
     return any(coding.get("code") in DIABETES_CODES for coding in condition.get("code", {}).get("coding", ()))
 
 
-def verification(condition: Json) -> str | None:
-    """The verification status of a condition."""
+def verification_status(condition: Json) -> str | None:
+    """The code of a condition's verification status; None when it has no status."""
     codings = condition.get("verificationStatus", {}).get("coding", ())
     return next((coding.get("code") for coding in codings), None)
 
 
-def current(demo: DemoHapi, resource_type: str) -> Iterator[tuple[str, Json]]:
-    """Id and body of each live resource of a type, oldest first."""
+def read_current(demo: DemoHapi, resource_type: str) -> Iterator[tuple[str, Json]]:
+    """Id and body of each resource of a type that is not deleted, oldest first."""
     with demo.database.connect() as connection:
         rows = connection.execute(
             "SELECT r.fhir_id, v.res_text_vc FROM hfj_resource r JOIN hfj_res_ver v USING (res_id, res_ver)"
@@ -47,7 +50,7 @@ def current(demo: DemoHapi, resource_type: str) -> Iterator[tuple[str, Json]]:
 
 
 def deleted_patients(demo: DemoHapi) -> list[str]:
-    """Ids of deleted patients, the one deleted first in front."""
+    """Ids of deleted patients, in the order of deletion."""
     with demo.database.connect() as connection:
         rows = connection.execute(
             "SELECT fhir_id FROM hfj_resource WHERE res_type = 'Patient' AND res_deleted_at IS NOT NULL"
@@ -57,33 +60,33 @@ def deleted_patients(demo: DemoHapi) -> list[str]:
 
 
 def delete_patient(demo: DemoHapi, logical_id: str) -> int:
-    """Delete a patient and all that refers to them, in one transaction.
+    """Delete a patient and all resources that refer to the patient, in one transaction.
 
     Returns:
-        How many resources.
+        The number of deleted resources.
     """
-    keys = _record(demo, logical_id, deleted=False)
+    record = _read_record(demo, logical_id, deleted=False)
     with demo.open_transaction(bundle=True) as transaction:
-        for resource_type, resource_id, _ in keys:
+        for resource_type, resource_id, _ in record:
             transaction.delete(resource_type, resource_id)
-    return len(keys)
+    return len(record)
 
 
 def undelete_patient(demo: DemoHapi, logical_id: str) -> int:
-    """Bring a deleted patient back, with all of the record that is still deleted, as it was.
+    """Restore a deleted patient, and the resources of the record that are still deleted, with their last bodies.
 
     Returns:
-        How many resources.
+        The number of restored resources.
     """
-    record = _record(demo, logical_id, deleted=True)
+    record = _read_record(demo, logical_id, deleted=True)
     with demo.open_transaction(bundle=True) as transaction:
         for _, resource_id, text in record:
             transaction.update({**bodies.parse(text), "id": resource_id})
     return len(record)
 
 
-def _record(demo: DemoHapi, patient: str, *, deleted: bool) -> list[tuple[str, str, str]]:
-    """Type, id and newest body of a patient and of what refers to them; the patient first."""
+def _read_record(demo: DemoHapi, patient: str, *, deleted: bool) -> list[tuple[str, str, str]]:
+    """Type, id and newest body of a patient and of the resources that refer to the patient; the patient comes first."""
     with demo.database.connect() as connection:
         return connection.execute(
             "SELECT r.res_type, r.fhir_id, v.res_text_vc FROM hfj_resource r"

@@ -1,112 +1,137 @@
-"""What happens in the source after the night: one day as a story, and changes without end."""
+"""What happens in the hospital after the first night: one scripted day, and random changes without end.
+
+The population as it is before that day is made in `population`; the resources are built in `records`.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from threading import Event
-from typing import Any
 
 from lambda_pipeline.demo.hapi import bodies
 from lambda_pipeline.demo.hapi.outcome import RequestRefusedError
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.demo.hospital import records
-from lambda_pipeline.demo.hospital.catalogue import DIAGNOSES, HBA1C, LABORATORY, TYPE_2_DIABETES
+from lambda_pipeline.demo.hospital.catalogue import CATALOGUE, HBA1C, TYPE_2_DIABETES
 from lambda_pipeline.demo.hospital.cohort import (
-    current,
     delete_patient,
     deleted_patients,
-    patients_with_diabetes,
+    find_patients_with_diabetes,
+    read_current,
     undelete_patient,
-    verification,
+    verification_status,
 )
-from lambda_pipeline.demo.hospital.population import TODAY, laboratory_value
+from lambda_pipeline.demo.hospital.population import TODAY, draw_laboratory_value
 from lambda_pipeline.demo.hospital.records import Json
 from lambda_pipeline.errors import ConfigurationError
 
 LABORATORY_RESULTS = 300
 SHIFT = timedelta(hours=10)
-"""The day's events lie within so much of `TODAY`."""
+"""Length of the day: its events happen between `TODAY` and `TODAY + SHIFT`."""
 
 
-def a_day(demo: DemoHapi, seed: int = 1) -> list[str]:
-    """Let a day happen: of the men with diabetes, two come, three go, one comes back.
+def simulate_day(demo: DemoHapi, seed: int = 1) -> list[str]:
+    """Change the source as a day in a hospital does: the number of men with diabetes rises by four.
 
-    Two men with diabetes are registered, a third is corrected to be a woman, the diagnosis of a fourth was an error, a
-    fifth is deleted with his record, and the patient deleted first is brought back. Others get a few hundred results.
+    Five men come: two are registered with diabetes, one known patient is diagnosed with it, the gender of one patient
+    with diabetes is corrected to male, and the patient who was deleted first is restored. One man leaves: he is deleted
+    with his record. Other patients get a few hundred laboratory results, which change views but not this number.
 
     Args:
         demo: a source with the synthetic population, where at least one man with diabetes was deleted.
-        seed: which patients it happens to; the same for the same source and seed.
+        seed: selects the patients; the same source and seed give the same day.
 
     Returns:
-        What happened, one sentence each.
+        What happened, one sentence per event.
 
     Raises:
-        ConfigurationError: the source has not enough men with diabetes, or nobody to bring back.
+        ConfigurationError: the source lacks a patient for one of the events.
     """
     rng = Random(seed)  # noqa: S311 (nothing is kept secret by it)
-    men = patients_with_diabetes(demo, gender="male")
+    men = find_patients_with_diabetes(demo, gender="male")
+    women = find_patients_with_diabetes(demo, gender="female")
+    healthy = [
+        logical_id
+        for logical_id, patient in read_current(demo, "Patient")
+        if patient.get("gender") == "male" and logical_id not in men and not _is_dead(patient)
+    ]
     deleted = deleted_patients(demo)
-    certain = [patient for patient, conditions in men.items() if len(conditions) == 1]
-    if len(certain) < 3 or not deleted:
+    if not (men and women and healthy and deleted):
         raise ConfigurationError(
-            "the demo source lacks men with diabetes", hint="start it again with its own population"
+            "the demo source lacks men with diabetes, or other patients that the day needs",
+            hint="start again from an empty database",
         )
-    corrected, mistaken, leaving = rng.sample(certain, 3)
-    told = [_newcomer(demo, rng, f"{9_000_000 + seed * 10 + number}") for number in (1, 2)]
-    demo.patch("Patient", corrected, [{"op": "replace", "path": "/gender", "value": "female"}])
-    told.append(f"Patient/{corrected} has diabetes; the gender is corrected from male to female.")
-    (condition,) = men[mistaken]
-    _entered_in_error(demo, condition)
-    told.append(f"Condition/{condition}, the diabetes of Patient/{mistaken}, is marked entered-in-error.")
-    count = delete_patient(demo, leaving)
-    told.append(
-        f"Patient/{leaving}, a man with diabetes, is deleted, with the {count - 1} other resources of his record."
-    )
+    diagnosed, corrected, leaving = rng.choice(healthy), rng.choice(list(women)), rng.choice(list(men))
+    events = []
+    for number in (1, 2):
+        patient = _register_man_with_diabetes(demo, rng, 9_000_000 + seed * 10 + number)
+        events.append(f"Patient/{patient}, a man with type 2 diabetes, is registered.")
+    demo.post(_confirmed_diabetes(rng, f"Patient/{diagnosed}", born=TODAY.date()))
+    events.append(f"Patient/{diagnosed}, a man known to the hospital, is diagnosed with type 2 diabetes.")
+    demo.patch("Patient", corrected, [{"op": "replace", "path": "/gender", "value": "male"}])
+    events.append(f"Patient/{corrected} has diabetes; the gender is corrected from female to male.")
     count = undelete_patient(demo, deleted[0])
-    told.append(f"Patient/{deleted[0]}, deleted before, is back, with the {count - 1} other resources of the record.")
-    _results(demo, rng)
-    told.append(f"{LABORATORY_RESULTS} laboratory results arrive.")
-    return told
+    events.append(
+        f"Patient/{deleted[0]}, a man with diabetes who was deleted before, is restored"
+        f" with the {count - 1} other resources of his record."
+    )
+    count = delete_patient(demo, leaving)
+    events.append(
+        f"Patient/{leaving}, a man with diabetes, is deleted with the {count - 1} other resources of his record."
+    )
+    _load_results(demo, rng)
+    events.append(f"{LABORATORY_RESULTS} laboratory results arrive.")
+    return events
 
 
 def keep_changing(demo: DemoHapi, seed: int, stop: Event, per_second: float = 2.0) -> int:
-    """Make plausible changes at random moments until `stop` is set; for a thread or process of its own.
+    """Make plausible changes at random moments until `stop` is set; run it in a thread or process of its own.
+
+    Args:
+        demo: a source with the synthetic population.
+        seed: selects changes and patients.
+        stop: ends the loop.
+        per_second: mean number of changes in a second.
 
     Returns:
-        How many changes were made.
+        The number of changed resources.
 
     Raises:
-        ServerUnavailableError: the database is gone.
+        ServerUnavailableError: the database cannot be reached.
     """
     rng = Random(seed)  # noqa: S311 (nothing is kept secret by it)
     events, weights = zip(*EVENTS.items(), strict=True)
-    made = 0
+    count = 0
     while not stop.wait(rng.expovariate(per_second)):
         try:
-            made += rng.choices(events, weights)[0](demo, rng)
+            count += rng.choices(events, weights)[0](demo, rng)
         except RequestRefusedError:
             continue
-    return made
+    return count
 
 
-def _newcomer(demo: DemoHapi, rng: Random, record_number: str) -> str:
-    """Register a man and his diabetes in one transaction, under ids that the server gives."""
+def _register_man_with_diabetes(demo: DemoHapi, rng: Random, record_number: int) -> str:
+    """Register a man, his diabetes and a result in one transaction; returns the id that the server assigned."""
     born = (TODAY - timedelta(days=rng.randint(50 * 365, 75 * 365))).date()
-    patient = records.patient(rng, gender="male", born=born, number=int(record_number))
+    patient = records.patient(rng, gender="male", born=born, number=record_number)
     patient["name"] = patient.get("name") or [{"use": "official", "family": "Newman", "given": ["Alan"]}]
-    diagnosis = records.condition(
-        rng, "urn:uuid:newcomer", TYPE_2_DIABETES, _moment(rng), today=TODAY + SHIFT, born=born
+    diagnosis = _confirmed_diabetes(rng, "urn:uuid:newcomer", born=born)
+    value = draw_laboratory_value(rng, HBA1C, diabetic=True)
+    result = records.laboratory(rng, "urn:uuid:newcomer", HBA1C, value, _moment_of_day(rng))
+    outcomes = demo.transaction(
+        _transaction_bundle({"urn:uuid:newcomer": patient, "": diagnosis, "urn:uuid:result": result})
     )
+    return outcomes[0].id
+
+
+def _confirmed_diabetes(rng: Random, subject: str, *, born: date) -> Json:
+    diagnosis = records.condition(rng, subject, TYPE_2_DIABETES, _moment_of_day(rng), today=TODAY + SHIFT, born=born)
     diagnosis["clinicalStatus"] = records.status_concept("condition-clinical", "active")
     diagnosis["verificationStatus"] = records.status_concept("condition-ver-status", "confirmed")
-    value = laboratory_value(rng, HBA1C, diabetic=True)
-    result = records.laboratory(rng, "urn:uuid:newcomer", HBA1C, value, _moment(rng))
-    outcomes = demo.transaction(_bundle({"urn:uuid:newcomer": patient, "": diagnosis, "urn:uuid:result": result}))
-    return f"Patient/{outcomes[0].id}, a man with type 2 diabetes, is registered."
+    return diagnosis
 
 
-def _bundle(resources: Mapping[str, Json]) -> Json:
+def _transaction_bundle(resources: Mapping[str, Json]) -> Json:
     return {
         "resourceType": "Bundle",
         "type": "transaction",
@@ -117,37 +142,33 @@ def _bundle(resources: Mapping[str, Json]) -> Json:
     }
 
 
-def _entered_in_error(demo: DemoHapi, condition: str) -> None:
-    """Mark a diagnosis; a condition entered in error has no clinical status (FHIR R4, con-5)."""
-    ((body,),) = ([body] for logical_id, body in current(demo, "Condition") if logical_id == condition)
-    body.pop("clinicalStatus", None)
-    status = records.status_concept("condition-ver-status", "entered-in-error")
-    demo.update({**body, "id": condition, "verificationStatus": status})
+def _load_results(demo: DemoHapi, rng: Random) -> None:
+    living = [logical_id for logical_id, patient in read_current(demo, "Patient") if not _is_dead(patient)]
+    diabetic = {
+        patient for gender in ("male", "female") for patient in find_patients_with_diabetes(demo, gender=gender)
+    }
+    demo.load(
+        _laboratory_result(rng, patient, _moment_of_day(rng), diabetic=patient in diabetic)
+        for patient in rng.choices(living, k=LABORATORY_RESULTS)
+    )
 
 
-def _results(demo: DemoHapi, rng: Random) -> None:
-    """A day of the laboratory, for patients that are alive."""
-    living = [logical_id for logical_id, patient in current(demo, "Patient") if not _is_dead(patient)]
-    diabetic = patients_with_diabetes(demo, gender="male") | patients_with_diabetes(demo, gender="female")
-    demo.load(_result(rng, rng.choice(living), diabetic) for _ in range(LABORATORY_RESULTS))
-
-
-def _result(rng: Random, patient: str, diabetic: Mapping[str, Any]) -> Json:
-    measured = rng.choice(LABORATORY)
-    value = laboratory_value(rng, measured, diabetic=patient in diabetic)
-    return records.laboratory(rng, f"Patient/{patient}", measured, value, _moment(rng))
+def _laboratory_result(rng: Random, patient: str, moment: datetime, *, diabetic: bool) -> Json:
+    measured = rng.choice(CATALOGUE.laboratory)
+    value = draw_laboratory_value(rng, measured, diabetic=diabetic)
+    return records.laboratory(rng, f"Patient/{patient}", measured, value, moment)
 
 
 def _is_dead(patient: Json) -> bool:
     return "deceasedDateTime" in patient or bool(patient.get("deceasedBoolean"))
 
 
-def _moment(rng: Random) -> datetime:
+def _moment_of_day(rng: Random) -> datetime:
     return TODAY + SHIFT * rng.random()
 
 
-def _one(demo: DemoHapi, rng: Random, resource_type: str) -> Json:
-    """One live resource, drawn by its key: no type is read as a whole for it."""
+def _draw_resource(demo: DemoHapi, rng: Random, resource_type: str) -> Json:
+    """One current resource, drawn by its key, so that the other resources of the type need not be read."""
     with demo.database.connect() as connection:
         row = connection.execute(
             "WITH bounds AS (SELECT min(res_id) low, max(res_id) high FROM hfj_resource WHERE res_type = %(type)s)"
@@ -158,49 +179,47 @@ def _one(demo: DemoHapi, rng: Random, resource_type: str) -> Json:
             {"type": resource_type, "place": f"{rng.random():.9f}"},
         ).fetchone()
     if row is None:
-        raise RequestRefusedError(f"there is no {resource_type}", status=404)
+        raise RequestRefusedError(f"no {resource_type} to change", status=404)
     return {**bodies.parse(row[1]), "id": row[0]}
 
 
-def _new_result(demo: DemoHapi, rng: Random) -> int:
-    patient = _one(demo, rng, "Patient")["id"]
-    measured = rng.choice(LABORATORY)
-    value = laboratory_value(rng, measured, diabetic=rng.random() < 0.11)
-    demo.post(records.laboratory(rng, f"Patient/{patient}", measured, value, datetime.now(UTC)))
+def _add_result(demo: DemoHapi, rng: Random) -> int:
+    patient = _draw_resource(demo, rng, "Patient")["id"]
+    demo.post(_laboratory_result(rng, patient, datetime.now(UTC), diabetic=rng.random() < 0.11))
     return 1
 
 
-def _amended_result(demo: DemoHapi, rng: Random) -> int:
-    observation = _one(demo, rng, "Observation")
+def _amend_result(demo: DemoHapi, rng: Random) -> int:
+    observation = _draw_resource(demo, rng, "Observation")
     status = "amended" if observation.get("status") == "final" else "final"
     demo.update({**observation, "status": status})
     return 1
 
 
-def _withdrawn_result(demo: DemoHapi, rng: Random) -> int:
-    demo.delete("Observation", _one(demo, rng, "Observation")["id"])
+def _delete_result(demo: DemoHapi, rng: Random) -> int:
+    demo.delete("Observation", _draw_resource(demo, rng, "Observation")["id"])
     return 1
 
 
-def _new_diagnosis(demo: DemoHapi, rng: Random) -> int:
-    patient, now = _one(demo, rng, "Patient"), datetime.now(UTC)
+def _add_diagnosis(demo: DemoHapi, rng: Random) -> int:
+    patient, now = _draw_resource(demo, rng, "Patient"), datetime.now(UTC)
     born = date(int(str(patient.get("birthDate", "1970"))[:4]), 1, 1)
     subject = f"Patient/{patient['id']}"
-    demo.post(records.condition(rng, subject, rng.choice(DIAGNOSES), now, today=now, born=born))
+    demo.post(records.condition(rng, subject, rng.choice(CATALOGUE.diagnoses), now, today=now, born=born))
     return 1
 
 
-def _diabetes_found(demo: DemoHapi, rng: Random) -> int:
-    patient, now = _one(demo, rng, "Patient"), datetime.now(UTC)
+def _diagnose_diabetes(demo: DemoHapi, rng: Random) -> int:
+    patient, now = _draw_resource(demo, rng, "Patient"), datetime.now(UTC)
     subject = f"Patient/{patient['id']}"
     demo.post(records.condition(rng, subject, TYPE_2_DIABETES, now, today=now, born=now.date()))
     return 1
 
 
-def _doubted_diagnosis(demo: DemoHapi, rng: Random) -> int:
-    """A diagnosis becomes an error, or an error is confirmed after all."""
-    condition = _one(demo, rng, "Condition")
-    wrong = verification(condition) == "entered-in-error"
+def _change_verification(demo: DemoHapi, rng: Random) -> int:
+    """Mark a diagnosis as entered in error, or confirm one that was; the former has no clinical status (R4, con-5)."""
+    condition = _draw_resource(demo, rng, "Condition")
+    wrong = verification_status(condition) == "entered-in-error"
     verified = records.status_concept("condition-ver-status", "confirmed" if wrong else "entered-in-error")
     condition["verificationStatus"] = verified
     condition.pop("clinicalStatus", None)
@@ -210,52 +229,52 @@ def _doubted_diagnosis(demo: DemoHapi, rng: Random) -> int:
     return 1
 
 
-def _corrected_gender(demo: DemoHapi, rng: Random) -> int:
-    patient = _one(demo, rng, "Patient")
+def _correct_gender(demo: DemoHapi, rng: Random) -> int:
+    patient = _draw_resource(demo, rng, "Patient")
     gender = "female" if patient.get("gender") == "male" else "male"
     demo.patch("Patient", patient["id"], [{"op": "add", "path": "/gender", "value": gender}])
     return 1
 
 
-def _moved(demo: DemoHapi, rng: Random) -> int:
-    patient = _one(demo, rng, "Patient")
+def _change_address(demo: DemoHapi, rng: Random) -> int:
+    patient = _draw_resource(demo, rng, "Patient")
     demo.update({**patient, "address": [records.address(rng)]})
     return 1
 
 
-def _prescription_ended(demo: DemoHapi, rng: Random) -> int:
-    prescribed = _one(demo, rng, "MedicationRequest")
+def _change_prescription(demo: DemoHapi, rng: Random) -> int:
+    prescribed = _draw_resource(demo, rng, "MedicationRequest")
     status = "stopped" if prescribed.get("status") == "active" else "active"
     demo.update({**prescribed, "status": status})
     return 1
 
 
-def _registered(demo: DemoHapi, rng: Random) -> int:
-    _newcomer(demo, rng, f"{rng.randint(8_000_000, 8_999_999)}")
+def _register_patient(demo: DemoHapi, rng: Random) -> int:
+    _register_man_with_diabetes(demo, rng, rng.randint(8_000_000, 8_999_999))
     return 1
 
 
-def _patient_gone(demo: DemoHapi, rng: Random) -> int:
-    return delete_patient(demo, _one(demo, rng, "Patient")["id"])
+def _delete_one_patient(demo: DemoHapi, rng: Random) -> int:
+    return delete_patient(demo, _draw_resource(demo, rng, "Patient")["id"])
 
 
-def _patient_back(demo: DemoHapi, rng: Random) -> int:
+def _restore_one_patient(demo: DemoHapi, rng: Random) -> int:
     deleted = deleted_patients(demo)
     return undelete_patient(demo, rng.choice(deleted)) if deleted else 0
 
 
 EVENTS: dict[Callable[[DemoHapi, Random], int], int] = {
-    _new_result: 55,
-    _amended_result: 8,
-    _withdrawn_result: 3,
-    _new_diagnosis: 8,
-    _diabetes_found: 4,
-    _doubted_diagnosis: 5,
-    _corrected_gender: 4,
-    _moved: 5,
-    _prescription_ended: 5,
-    _registered: 4,
-    _patient_gone: 1,
-    _patient_back: 1,
+    _add_result: 55,
+    _amend_result: 8,
+    _delete_result: 3,
+    _add_diagnosis: 8,
+    _diagnose_diabetes: 4,
+    _change_verification: 5,
+    _correct_gender: 4,
+    _change_address: 5,
+    _change_prescription: 5,
+    _register_patient: 4,
+    _delete_one_patient: 1,
+    _restore_one_patient: 1,
 }
-"""What `keep_changing` does, and how often in a hundred."""
+"""The changes that `keep_changing` makes, with their weights."""

@@ -1,4 +1,7 @@
-"""A synthetic population: the same for the same seed, with frequencies and correlations that look real."""
+"""A synthetic population with plausible frequencies and correlations; the same seed gives the same population.
+
+The codes and frequencies are in `catalogue`, the form of each resource in `records`, what happens afterwards in `day`.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -9,70 +12,68 @@ from lambda_pipeline.demo.hapi.bulk import Progress
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.demo.hospital import records
 from lambda_pipeline.demo.hospital.catalogue import (
-    DIAGNOSES,
+    CATALOGUE,
     GLUCOSE,
     HBA1C,
     HEIGHT,
     INSULIN,
-    LABORATORY,
-    SCREENINGS,
     TYPE_1_DIABETES,
     TYPE_2_DIABETES,
     WEIGHT,
     Diagnosis,
     Measurement,
 )
-from lambda_pipeline.demo.hospital.cohort import delete_patient, patients_with_diabetes
+from lambda_pipeline.demo.hospital.cohort import delete_patient, find_patients_with_diabetes
 from lambda_pipeline.demo.hospital.records import Json
 from lambda_pipeline.errors import ConfigurationError
 
 SEED = 20_260_101
 TODAY = datetime(2026, 1, 1, 8, tzinfo=UTC)
-"""The day the records end; fixed, so that the population does not depend on when it is made."""
+"""The day on which the records end; fixed, so that the population does not depend on the current date."""
 
 YEAR = timedelta(days=365)
 AGE_BANDS = ((0, 17, 20), (18, 44, 34), (45, 64, 27), (65, 94, 19))
-"""From, to, percent."""
+"""Lowest age, highest age, percent of the patients."""
 
 DIABETES = frozenset({TYPE_1_DIABETES, TYPE_2_DIABETES})
 
 
 def generate(patients: int = 1_000, seed: int = SEED) -> Iterator[Json]:
-    """Patients with their encounters, conditions, observations, prescriptions and procedures.
+    """Generate patients with their encounters, conditions, observations, prescriptions and procedures.
 
-    Each patient comes before what refers to it. Ids are readable (`patient-00001`, `condition-00001-2`).
+    Each patient comes before the resources that refer to it. Ids are readable (`patient-00001`, `condition-00001-2`).
 
     Args:
-        patients: how many.
-        seed: another seed, another population; patient n does not depend on how many there are.
+        patients: the number of patients.
+        seed: selects the population; patient n does not depend on the number of patients.
     """
     for number in range(1, patients + 1):
-        yield from _Life(number, seed).resources()
+        yield from _PatientRecord(number, seed).resources()
 
 
 def populate(demo: DemoHapi, *, patients: int = 1_000, seed: int = SEED, progress: Progress | None = None) -> int:
-    """Make the tables, store the population, and delete one man with diabetes, for a later day to bring back.
+    """Create the tables, store the population, and delete one man with diabetes, whom `simulate_day` restores.
 
     Returns:
-        How many resources were stored.
+        The number of stored resources.
 
     Raises:
-        ConfigurationError: the database holds resources already, or the population has no man with diabetes.
+        ConfigurationError: the database already holds resources, or the population has no man with diabetes.
     """
     demo.install()
     with demo.database.connect() as connection:
         if connection.execute("SELECT FROM hfj_resource LIMIT 1").fetchone() is not None:
             raise ConfigurationError("the demo source is not empty", hint="start from an empty database")
     count = demo.load(generate(patients, seed), progress=progress)
-    men = patients_with_diabetes(demo, gender="male")
+    men = find_patients_with_diabetes(demo, gender="male")
     if not men:
-        raise ConfigurationError(f"no man with diabetes among {patients} patients", hint="ask for more of them")
+        raise ConfigurationError(f"no man with diabetes among {patients} patients", hint="use more patients")
     delete_patient(demo, max(men))
     return count
 
 
-class _Life:
-    """One patient's record."""
+class _PatientRecord:
+    """The record of one patient, drawn from a random generator of its own."""
 
     def __init__(self, number: int, seed: int) -> None:
         self.rng = Random(f"{seed}/{number}")  # noqa: S311 (nothing is kept secret by it)
@@ -87,7 +88,7 @@ class _Life:
 
     def resources(self) -> Iterator[Json]:
         patient = self._patient()
-        self.diagnoses = self._drawn_diagnoses()
+        self.diagnoses = self._draw_diagnoses()
         yield patient
         visits = self._visits()
         yield from visits
@@ -98,7 +99,7 @@ class _Life:
             yield from self._examination(visit, at)
         if self.rng.random() < 0.5:
             visit, at = self.rng.choice(starts)
-            yield self._named(records.procedure(self.subject, self.rng.choice(SCREENINGS), at, visit=visit))
+            yield self._with_id(records.procedure(self.subject, self.rng.choice(CATALOGUE.screenings), at, visit=visit))
 
     def _patient(self) -> Json:
         gender = self.rng.choices(("male", "female", "other", "unknown"), (489, 505, 4, 2))[0]
@@ -112,9 +113,9 @@ class _Life:
             resource["deceasedBoolean"] = True
         return {**resource, "id": self.subject.removeprefix("Patient/")}
 
-    def _drawn_diagnoses(self) -> tuple[Diagnosis, ...]:
+    def _draw_diagnoses(self) -> tuple[Diagnosis, ...]:
         band = next(index for index, (_, high, _) in enumerate(AGE_BANDS) if self.age <= high)
-        found = [diagnosis for diagnosis in DIAGNOSES if self.rng.random() < diagnosis.prevalence[band]]
+        found = [diagnosis for diagnosis in CATALOGUE.diagnoses if self.rng.random() < diagnosis.prevalence[band]]
         if TYPE_1_DIABETES in found and TYPE_2_DIABETES in found:
             found.remove(TYPE_1_DIABETES)
         return tuple(found)
@@ -125,10 +126,10 @@ class _Life:
         span = min(8 * YEAR, self.end - _midnight(self.born))
         moments = sorted(self.end - span * self.rng.random() for _ in range(count))
         return [
-            self._named(
+            self._with_id(
                 records.encounter(
                     self.subject, moment, minutes=self.rng.choice((15, 20, 30, 45)),
-                    kind="EMER" if self.rng.random() < 0.08 else "AMB",
+                    visit_class="EMER" if self.rng.random() < 0.08 else "AMB",
                 )
             )
             for moment in moments
@@ -139,7 +140,7 @@ class _Life:
         visit, at = self.rng.choice(starts)
         if diagnosis.lasts_days == 0 and self.rng.random() < 0.6:
             visit, at = None, max(_midnight(self.born), at - timedelta(days=self.rng.randint(100, 3_000)))
-        condition = self._named(
+        condition = self._with_id(
             records.condition(self.rng, self.subject, diagnosis, at, today=self.end, born=self.born, visit=visit)
         )
         yield condition
@@ -149,53 +150,53 @@ class _Life:
             prescribed = records.medication_request(
                 self.rng, self.subject, diagnosis.drug, at, status=status, visit=visit
             )
-            yield self._named(prescribed)
+            yield self._with_id(prescribed)
         if diagnosis == TYPE_2_DIABETES and self.rng.random() < 0.2:
-            yield self._named(records.medication_request(self.rng, self.subject, INSULIN, at, status="active"))
+            yield self._with_id(records.medication_request(self.rng, self.subject, INSULIN, at, status="active"))
         if diagnosis.operation is not None and self.rng.random() < 0.7:
             reason = f"Condition/{condition['id']}"
-            yield self._named(records.procedure(self.subject, diagnosis.operation, at, visit=visit, reason=reason))
+            yield self._with_id(records.procedure(self.subject, diagnosis.operation, at, visit=visit, reason=reason))
 
     def _examination(self, visit: str, at: datetime) -> Iterator[Json]:
         hypertensive = any(diagnosis.snomed == "38341003" for diagnosis in self.diagnoses)
-        yield self._named(records.blood_pressure(self.rng, self.subject, at, raised=hypertensive, visit=visit))
-        yield self._named(records.vital_sign(self.subject, WEIGHT, self._weight(), at, visit=visit))
+        yield self._with_id(records.blood_pressure(self.rng, self.subject, at, raised=hypertensive, visit=visit))
+        yield self._with_id(records.vital_sign(self.subject, WEIGHT, self._weight(), at, visit=visit))
         if self.rng.random() < 0.2:
-            height = records.drawn(self.rng, HEIGHT, mean=min(HEIGHT.mean, 55 + 7 * self.age))
-            yield self._named(records.vital_sign(self.subject, HEIGHT, height, at, visit=visit))
+            height = records.draw_value(self.rng, HEIGHT, mean=min(HEIGHT.mean, 55 + 7 * self.age))
+            yield self._with_id(records.vital_sign(self.subject, HEIGHT, height, at, visit=visit))
         diabetic = not DIABETES.isdisjoint(self.diagnoses)
         if diabetic or self.rng.random() < 0.25:
             yield self._laboratory(HBA1C, visit, at)
         if self.rng.random() < 0.35:
-            for measured in self.rng.sample(LABORATORY[1:], k=self.rng.randint(2, 6)):
+            for measured in self.rng.sample(CATALOGUE.laboratory[1:], k=self.rng.randint(2, 6)):
                 yield self._laboratory(measured, visit, at)
         if self.rng.random() < 0.03:
-            yield self._named(records.urine_culture(self.rng, self.subject, at, visit=visit))
+            yield self._with_id(records.urine_culture(self.rng, self.subject, at, visit=visit))
         if self.rng.random() < 0.02:
-            yield self._named(records.blood_group(self.rng, self.subject, at, visit=visit))
+            yield self._with_id(records.blood_group(self.rng, self.subject, at, visit=visit))
 
     def _laboratory(self, measured: Measurement, visit: str, at: datetime) -> Json:
-        value = laboratory_value(self.rng, measured, diabetic=not DIABETES.isdisjoint(self.diagnoses))
-        return self._named(records.laboratory(self.rng, self.subject, measured, value, at, visit=visit))
+        value = draw_laboratory_value(self.rng, measured, diabetic=not DIABETES.isdisjoint(self.diagnoses))
+        return self._with_id(records.laboratory(self.rng, self.subject, measured, value, at, visit=visit))
 
     def _weight(self) -> Decimal:
         adult = WEIGHT.mean + (22 if any(diagnosis.snomed == "414916001" for diagnosis in self.diagnoses) else 0)
         mean = adult if self.age >= 18 else 4 + adult * self.age / 20
-        return records.drawn(self.rng, WEIGHT, mean=mean, deviation=mean / 8)
+        return records.draw_value(self.rng, WEIGHT, mean=mean, deviation=mean / 8)
 
-    def _named(self, resource: Json) -> Json:
-        kind = resource["resourceType"]
-        self._counts[kind] = self._counts.get(kind, 0) + 1
-        return {**resource, "id": f"{kind.lower()}-{self.number:05}-{self._counts[kind]}"}
+    def _with_id(self, resource: Json) -> Json:
+        resource_type = resource["resourceType"]
+        self._counts[resource_type] = self._counts.get(resource_type, 0) + 1
+        return {**resource, "id": f"{resource_type.lower()}-{self.number:05}-{self._counts[resource_type]}"}
 
 
-def laboratory_value(rng: Random, measured: Measurement, *, diabetic: bool) -> Decimal:
-    """A result; with diabetes, HbA1c and glucose are mostly above the range."""
+def draw_laboratory_value(rng: Random, measured: Measurement, *, diabetic: bool) -> Decimal:
+    """Draw the value of a result; with diabetes, HbA1c and glucose are mostly above the reference range."""
     if diabetic and measured == HBA1C:
-        return records.drawn(rng, measured, mean=7.6, deviation=1.2)
+        return records.draw_value(rng, measured, mean=7.6, deviation=1.2)
     if diabetic and measured == GLUCOSE:
-        return records.drawn(rng, measured, mean=162, deviation=38)
-    return records.drawn(rng, measured)
+        return records.draw_value(rng, measured, mean=162, deviation=38)
+    return records.draw_value(rng, measured)
 
 
 def _start(visit: Json) -> datetime:

@@ -1,4 +1,7 @@
-"""FHIR resources of synthetic patients, one function per type. Ids are the caller's business."""
+"""FHIR resources of synthetic patients, one function per kind of resource, without ids.
+
+Which patient has which resource is decided in `population` and `day`.
+"""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -7,12 +10,9 @@ from random import Random
 from typing import Any
 
 from lambda_pipeline.demo.hospital.catalogue import (
+    CATALOGUE,
     DIASTOLIC,
-    FAMILIES,
-    GIVEN,
-    STREETS,
     SYSTOLIC,
-    TOWNS,
     Diagnosis,
     Drug,
     Measurement,
@@ -32,12 +32,12 @@ Json = dict[str, Any]
 
 
 def concept(system: str, code: str, display: str, *, text: str = "") -> Json:
-    """A CodeableConcept of one coding."""
+    """A CodeableConcept with one coding; its text is the display when no text is given."""
     return {"coding": [{"system": system, "code": code, "display": display}], "text": text or display}
 
 
 def status_concept(system: str, code: str) -> Json:
-    """A CodeableConcept of a status or category, which carries no text."""
+    """A CodeableConcept of a status or category, without text."""
     return {"coding": [{"system": TERMINOLOGY + system, "code": code}]}
 
 
@@ -47,13 +47,15 @@ def instant(moment: datetime) -> str:
 
 
 def patient(rng: Random, *, gender: str, born: date, number: int) -> Json:
-    """A patient as registered: nearly all with official name, address and phone, some without."""
-    given, family = rng.choice(GIVEN.get(gender, GIVEN["female"])), rng.choice(FAMILIES)
+    """A patient as registered; nearly all have an official name, an address and a phone number."""
+    given_names = CATALOGUE.given_names
+    given = rng.choice(given_names.get(gender, given_names["female"]))
+    family = rng.choice(CATALOGUE.family_names)
     names = [
         {
             "use": "official",
             "family": family,
-            "given": [given, *rng.sample(GIVEN.get(gender, GIVEN["male"]), k=rng.random() < 0.3)],
+            "given": [given, *rng.sample(given_names.get(gender, given_names["male"]), k=rng.random() < 0.3)],
         }
     ]
     if rng.random() < 0.08:
@@ -86,18 +88,20 @@ def patient(rng: Random, *, gender: str, born: date, number: int) -> Json:
 
 def address(rng: Random) -> Json:
     """A home address."""
-    city, state, postcode = rng.choice(TOWNS)
-    line = f"{rng.randint(1, 199)} {rng.choice(STREETS)}"
+    city, state, postcode = rng.choice(CATALOGUE.towns)
+    line = f"{rng.randint(1, 199)} {rng.choice(CATALOGUE.streets)}"
     return {"use": "home", "line": [line], "city": city, "state": state, "postalCode": postcode, "country": "US"}
 
 
-def encounter(subject: str, start: datetime, *, minutes: int, kind: str = "AMB") -> Json:
-    """A visit (`AMB`) or an emergency (`EMER`)."""
-    reason = ("185349003", "Encounter for check up") if kind == "AMB" else ("50849002", "Emergency room admission")
+def encounter(subject: str, start: datetime, *, minutes: int, visit_class: str = "AMB") -> Json:
+    """A planned visit (`AMB`) or an emergency (`EMER`)."""
+    reason = (
+        ("185349003", "Encounter for check up") if visit_class == "AMB" else ("50849002", "Emergency room admission")
+    )
     return {
         "resourceType": "Encounter",
         "status": "finished",
-        "class": {"system": TERMINOLOGY + "v3-ActCode", "code": kind},
+        "class": {"system": TERMINOLOGY + "v3-ActCode", "code": visit_class},
         "type": [concept(SNOMED, *reason)],
         "subject": {"reference": subject},
         "period": {"start": instant(start), "end": instant(start + timedelta(minutes=minutes))},
@@ -108,7 +112,7 @@ def condition(
     rng: Random, subject: str, diagnosis: Diagnosis, onset: datetime, *, today: datetime, born: date,
     visit: str | None = None,
 ) -> Json:  # fmt: skip
-    """A diagnosis; over once it has lasted its time. Some onsets are an age or a period, as in real records."""
+    """A diagnosis, resolved when its duration has passed; some onsets are an age or a period, as in real records."""
     over = diagnosis.lasts_days > 0 and onset + timedelta(days=diagnosis.lasts_days) < today
     resource: Json = {
         "resourceType": "Condition",
@@ -142,7 +146,7 @@ def condition(
 
 
 def diagnosis_code(diagnosis: Diagnosis) -> Json:
-    """The code of a diagnosis in both systems, where it has both."""
+    """The codes of a diagnosis in SNOMED CT and, if it has one, ICD-10-CM."""
     code = concept(SNOMED, diagnosis.snomed, diagnosis.display, text=diagnosis.text)
     if diagnosis.icd10:
         code["coding"].append({"system": ICD10, "code": diagnosis.icd10, "display": diagnosis.text})
@@ -152,12 +156,12 @@ def diagnosis_code(diagnosis: Diagnosis) -> Json:
 def laboratory(
     rng: Random, subject: str, measured: Measurement, value: Decimal, at: datetime, *, visit: str | None = None
 ) -> Json:
-    """A laboratory result with range and interpretation; nearly all final, a few preliminary, amended or withdrawn."""
+    """A laboratory result with reference range and interpretation; nearly all are final."""
     resource = _observation(subject, "laboratory", concept(LOINC, measured.loinc, measured.display), at, visit)
-    fate = rng.random()
-    if fate < 0.04:
-        resource["status"] = ("preliminary", "amended", "corrected", "entered-in-error")[int(fate * 100)]
-    if fate > 0.99:
+    share = rng.random()
+    if share < 0.04:
+        resource["status"] = ("preliminary", "amended", "corrected", "entered-in-error")[int(share * 100)]
+    if share > 0.99:
         resource["effectivePeriod"] = {
             "start": resource.pop("effectiveDateTime"),
             "end": instant(at + timedelta(hours=1)),
@@ -175,15 +179,17 @@ def quantity(measured: Measurement, value: Decimal) -> Json:
     return {"value": value, "unit": measured.unit, "system": UCUM, "code": measured.ucum}
 
 
-def drawn(rng: Random, measured: Measurement, *, mean: float | None = None, deviation: float | None = None) -> Decimal:
-    """A value around the mean, never below a tenth of it, with the digits that the laboratory reports."""
+def draw_value(
+    rng: Random, measured: Measurement, *, mean: float | None = None, deviation: float | None = None
+) -> Decimal:
+    """Draw a value around the mean, at least a tenth of it, with the digits that the laboratory reports."""
     centre = measured.mean if mean is None else mean
     value = rng.gauss(centre, measured.deviation if deviation is None else deviation)
     return Decimal(f"{max(value, centre / 10):.{measured.digits}f}")
 
 
 def urine_culture(rng: Random, subject: str, at: datetime, *, visit: str | None = None) -> Json:
-    """A laboratory result in words."""
+    """A laboratory result whose value is a text."""
     resource = _observation(
         subject, "laboratory", concept(LOINC, "630-4", "Bacteria identified in Urine by Culture"), at, visit
     )
@@ -195,7 +201,7 @@ def urine_culture(rng: Random, subject: str, at: datetime, *, visit: str | None 
 
 
 def blood_group(rng: Random, subject: str, at: datetime, *, visit: str | None = None) -> Json:
-    """A laboratory result that is a code."""
+    """A laboratory result whose value is a code."""
     resource = _observation(subject, "laboratory", concept(LOINC, "883-9", "ABO group [Type] in Blood"), at, visit)
     group = rng.choices(
         (
@@ -216,14 +222,14 @@ def vital_sign(subject: str, measured: Measurement, value: Decimal, at: datetime
 
 
 def blood_pressure(rng: Random, subject: str, at: datetime, *, raised: bool, visit: str | None = None) -> Json:
-    """Both pressures, as components of one observation."""
+    """Systolic and diastolic pressure as components of one observation."""
     panel = concept(LOINC, "85354-9", "Blood pressure panel with all children optional")
     more = 18 if raised else 0
     pressures = ((SYSTOLIC, SYSTOLIC.mean + more), (DIASTOLIC, DIASTOLIC.mean + more / 2))
     component = [
         {
             "code": concept(LOINC, measured.loinc, measured.display),
-            "valueQuantity": quantity(measured, drawn(rng, measured, mean=mean)),
+            "valueQuantity": quantity(measured, draw_value(rng, measured, mean=mean)),
         }
         for measured, mean in pressures
     ]
@@ -252,7 +258,7 @@ def medication_request(
 def procedure(
     subject: str, operation: Operation, at: datetime, *, visit: str | None = None, reason: str | None = None
 ) -> Json:
-    """A completed procedure, at a moment or over a period."""
+    """A completed procedure, performed at a moment or over a period."""
     resource: Json = {
         "resourceType": "Procedure",
         "status": "completed",

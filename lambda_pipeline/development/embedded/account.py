@@ -1,4 +1,4 @@
-"""The operating-system account a server runs as: PostgreSQL refuses root."""
+"""The operating-system account that a server runs as: PostgreSQL refuses to run as root."""
 
 import os
 import pwd
@@ -18,7 +18,14 @@ ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "HOME": "/", "PATH": "/usr/local/bin:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user, and whether it is another one than the caller (who is root then)."""
+    """A user.
+
+    Attributes:
+        name: of the account.
+        uid: its user id.
+        gid: its group id.
+        other: whether it is not the caller; the caller is root then.
+    """
 
     name: str
     uid: int
@@ -33,18 +40,18 @@ class Account:
         Args:
             command: program and arguments.
             text: its standard input.
-            timeout_s: seconds until it is ended.
+            timeout_s: seconds after which it is killed.
 
         Returns:
             Exit status, and output and errors together in `stdout`.
 
         Raises:
-            ConfigurationError: root may not become this account (a container without the right).
+            ConfigurationError: root may not switch to this account (a container without that right).
             OSError: the program cannot be run.
             subprocess.TimeoutExpired: it took longer.
         """
         arguments = [str(part) for part in command]
-        # Files, not pipes: a daemon that the program leaves behind would hold a pipe open.
+        # Files, not pipes: a daemon that the program starts would keep a pipe open.
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output:
             given.write(text.encode())
             given.seek(0)
@@ -72,12 +79,12 @@ class Account:
             return subprocess.CompletedProcess(arguments, ended.returncode, output.read().decode("utf-8", "replace"))
 
     def reaches(self, directory: Path) -> bool:
-        """Whether the account can enter the directory; asked of the kernel, which knows more than modes."""
+        """Whether the account can enter the directory; tried, because modes do not show every restriction."""
         return self.run(["/bin/sh", "-c", 'cd "$1"', "sh", directory]).returncode == 0
 
 
 def server_account() -> Account:
-    """The caller; for root `postgres`, else `nobody`, which other services share.
+    """The caller; for root `postgres` or, where that does not exist, `nobody`, which other services share.
 
     Raises:
         ConfigurationError: the caller is root and neither account exists.
@@ -108,10 +115,10 @@ def caller() -> Account:
 
 
 def private_directory(path: Path, account: Account) -> Path:
-    """A directory only this account (and root) can enter; made when missing, in a folder that exists.
+    """A directory that only this account (and root) can enter; created when missing, in a folder that exists.
 
     Raises:
-        ConfigurationError: there is something else at the path, or somebody else's directory, or an open one.
+        ConfigurationError: the path is not a directory, belongs to another user, or others can enter it.
     """
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
@@ -121,10 +128,10 @@ def private_directory(path: Path, account: Account) -> Path:
         found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid:
         raise ConfigurationError(
-            f"{path} is no directory of user {account.name}",
+            f"{path} is not a directory of user {account.name}",
             hint="embedded servers belong to the user who started them first: be that user, use another "
             "LAMBDA_PIPELINE_HOME, or set HAPI_DB_URL and REDIS_URL",
         )
     if found.st_mode & 0o077:
-        raise ConfigurationError(f"{path} can be entered by others", hint=f"chmod 700 {path}")
+        raise ConfigurationError(f"other users can enter {path}", hint=f"chmod 700 {path}")
     return path

@@ -1,4 +1,4 @@
-"""The servers' programs: in packages that are found but never imported: importing them does too much."""
+"""The servers' programs, in packages that are found but never imported: their import has side effects."""
 
 import hashlib
 import shutil
@@ -36,8 +36,8 @@ def valkey_server() -> Path:
 def reachable_for(account: Account, installation: Path, state: Path) -> Path:
     """The installation itself, or a copy below `state` if the account cannot use it where it is.
 
-    Libraries lie beside the package and are found by relative position, which the copy keeps. A copy that was
-    interrupted has another name and is made again.
+    The package finds its libraries by their relative position, which the copy keeps. An interrupted copy has another
+    name and is made again.
     """
     if not account.other or _works(account, installation):
         return installation

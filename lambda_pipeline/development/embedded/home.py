@@ -1,4 +1,4 @@
-"""Where the embedded servers of one home keep their files and sockets."""
+"""The folders and sockets of the embedded servers of one home."""
 
 import hashlib
 import os
@@ -12,11 +12,11 @@ from lambda_pipeline.development.embedded.account import Account
 from lambda_pipeline.errors import ConfigurationError
 
 SYSTEM_STATE = Path("/var/lib/lambda_pipeline")
-"""Where root's PostgreSQL lives when its account cannot enter the home."""
+"""Folder of root's PostgreSQL when its account cannot enter the home."""
 
 SOCKETS = Path("/tmp")  # noqa: S108 (a private directory below it, checked)
-"""Below which the sockets lie: short, since a socket's path holds about 100 bytes, and the same for every process of a
-home, which neither TMPDIR nor XDG_RUNTIME_DIR is."""
+"""Folder of the sockets' directories: short, because a socket's path may have about 100 bytes, and the same for every
+process of a home, as TMPDIR and XDG_RUNTIME_DIR are not."""
 
 LOCK = "embedded.lock"
 MARKER = "made-by-lambda-pipeline.txt"
@@ -36,7 +36,7 @@ class Home:
 
     @property
     def key(self) -> str:
-        """Short name of this home in places that other homes share."""
+        """Short name of this home in folders that homes share."""
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
 
     @property
@@ -54,37 +54,37 @@ class Home:
         return SOCKETS / f"lambda_pipeline-{self.key}-{server}"
 
     def state(self) -> Path:
-        """The folder PostgreSQL lives below, as chosen by the first start; the home before that."""
+        """The folder of PostgreSQL's files, as chosen by the first start; before that, the home."""
         return self.system_state if os.geteuid() == 0 and self.system_state.exists() else self.path
 
     def choose_state(self, account: Account) -> Path:
-        """The folder PostgreSQL is to live below: the home, unless the account cannot enter it.
+        """Choose the folder of PostgreSQL's files: the home, unless the account cannot enter it.
 
-        Nothing that is not ours gets another mode to change that.
+        The modes of folders above the home are never changed.
 
         Raises:
-            ConfigurationError: there is a cluster in the home, which the account cannot enter any more.
+            ConfigurationError: the home contains a cluster, and the account cannot enter it any more.
         """
         if self.state() == self.system_state or not account.other or account.reaches(self.path):
             return self.state()
         if (self.path / "postgres").exists():
             raise ConfigurationError(
-                f"user {account.name} cannot enter {self.path} any more, where its PostgreSQL data lies",
-                hint="give the folders above it back the right to enter (x), or move the home away",
+                f"user {account.name} cannot enter {self.path} any more, which contains its PostgreSQL data",
+                hint="restore the right to enter (x) of the folders above it, or move the home",
             )
         for directory in (SYSTEM_STATE, self.system_state):
             _open_directory(directory)
         return self.system_state
 
     def mark(self) -> None:
-        """Note that the whole folder is ours to remove, if nobody else has put anything there."""
+        """Write a marker that `clean` may remove the whole folder, if it contains no other files."""
         if {entry.name for entry in self.path.iterdir()} <= OURS:
             (self.path / MARKER).write_text(
                 "The embedded servers of lambda_pipeline live here; clean removes it all.\n"
             )
 
     def remove(self) -> None:
-        """Remove the folder, under the lock; in one that held other things before us, only what is ours."""
+        """Remove the folder, under the lock; without the marker, only the files of the servers."""
         if self.state() == self.system_state:
             shutil.rmtree(self.system_state)
             with suppress(OSError):
@@ -95,7 +95,7 @@ class Home:
                     shutil.rmtree(entry)
                 elif entry != self.lock:
                     entry.unlink()
-        # Last: without its file the lock is free, and the next start may be under way already.
+        # Last: without its file the lock is free, and the next start may begin at once.
         self.lock.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
@@ -105,7 +105,7 @@ def open_home(path: Path) -> Home:
     """The home at a path, which need not exist.
 
     Raises:
-        ConfigurationError: its name has a character that PostgreSQL's own programs cannot quote.
+        ConfigurationError: its name contains a character that PostgreSQL's programs cannot quote.
     """
     home = Home(path.expanduser().resolve())
     if UNQUOTABLE & set(str(home.path)):
@@ -123,6 +123,6 @@ def _open_directory(directory: Path) -> None:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise ConfigurationError(
-            f"{directory} is no directory that only root can write",
+            f"{directory} is not a directory that only root can write",
             hint="remove it, or use another LAMBDA_PIPELINE_HOME",
         )

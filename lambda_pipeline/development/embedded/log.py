@@ -1,4 +1,4 @@
-"""Log files of the servers: what a failed start wrote, and not growing for ever."""
+"""Log files of the servers: the end of one after a failed start, and a limit of their size."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def size(log: Path) -> int:
 
 
 def tail(log: Path, *, since: int = 0, lines: int = 12) -> str:
-    """The last lines written after a position: those before may be about data."""
+    """The last lines written after a position; earlier lines may contain data."""
     if not log.exists():
         return "(no log)"
     with log.open("rb") as file:
@@ -21,6 +21,6 @@ def tail(log: Path, *, since: int = 0, lines: int = 12) -> str:
 
 
 def rotate(log: Path) -> None:
-    """Put a long log aside; one old one is kept. Not while the server runs."""
+    """Rename a long log, and keep one old log; only while the server does not run."""
     if size(log) > LIMIT_BYTES:
         log.replace(log.with_suffix(".log.old"))

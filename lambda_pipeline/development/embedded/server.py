@@ -1,6 +1,6 @@
-"""What starting and stopping have in common for both servers.
+"""Start and stop of a server, as far as they are the same for PostgreSQL and Valkey.
 
-Whether a server runs is decided by asking it, and by its live processes: never by a pid file.
+Whether a server runs is decided by its answer and its live processes, never by a pid file.
 """
 
 import signal
@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from lambda_pipeline.development.embedded import log
-from lambda_pipeline.development.embedded.process import PAUSE_S, Process, end, wait_until
+from lambda_pipeline.development.processes import PAUSE_S, Process, send_signal, wait_until
 from lambda_pipeline.errors import ServerUnavailableError
 
 RECOVERY_S = 120.0
@@ -21,15 +21,15 @@ LAUNCH_GRACE_S = 30.0
 
 
 class Answer(Enum):
-    """What came back from the socket."""
+    """The state of a server, as its socket answers."""
 
     READY = "ready"
     WAIT = "starting up or shutting down"
-    NOTHING = "nobody listens"
+    NOTHING = "not listening"
 
 
 class Server(ABC):
-    """One embedded server; every method is to be called under the home's lock, but for `probe`."""
+    """One embedded server. Call its methods under the home's lock, except `probe`."""
 
     name: str
     stop_signal: signal.Signals
@@ -37,47 +37,47 @@ class Server(ABC):
     @property
     @abstractmethod
     def log_file(self) -> Path:
-        """Where the server writes."""
+        """File of the server's messages."""
 
     @abstractmethod
     def probe(self) -> Answer:
         """Ask the socket.
 
         Raises:
-            ServerUnavailableError: somebody listens but does not let us in; it is not to be started again.
+            ServerUnavailableError: the server listens but refuses the connection; it must not be started again.
         """
 
     @abstractmethod
     def leaders(self) -> list[Process]:
-        """Live main processes on the files of this home: one, or none."""
+        """Live main processes on the files of this home: one or none."""
 
     @abstractmethod
     def attached(self) -> list[Process]:
-        """All live processes on the files of this home, children whose leader was killed included."""
+        """All live processes on the files of this home, with children whose main process was killed."""
 
     @abstractmethod
     def has_files(self) -> bool:
-        """Whether the files the server lives on are there."""
+        """Whether the server's data files exist."""
 
     @abstractmethod
     def launch(self) -> None:
-        """Start it; nothing runs on its files, and stale ones may lie about."""
+        """Start it. No process uses its files; stale pid files and sockets may exist."""
 
     @abstractmethod
     def remove(self) -> None:
-        """Remove its files and its socket directory; it does not run."""
+        """Remove its files and its socket directory while it does not run."""
 
     def ensure(self) -> None:
-        """Have it running: attach, wait, or start.
+        """Attach to the server, wait for it, or start it.
 
         Raises:
-            ServerUnavailableError: it does not start, with the end of its log; or does not answer.
+            ServerUnavailableError: it does not start (with the end of its log), or does not answer.
             ConfigurationError: it cannot run here.
         """
         if self.has_files() and self._settle(SOCKET_GRACE_S) is Answer.READY:
             return
-        # What still runs has lost its socket or its files to somebody who cleaned up. Two writers on one set of files
-        # destroy it, so it ends first.
+        # A server that still runs has lost its socket or its files, such as by a cleanup of /tmp. Two servers on the
+        # same files would destroy them, so the old one is stopped first.
         self.stop()
         since = log.size(self.log_file)
         self.launch()
@@ -85,18 +85,18 @@ class Server(ABC):
             raise self.failed(since)
 
     def stop(self) -> bool:
-        """End it cleanly if it runs, and wait; whether it did.
+        """Stop it cleanly and wait; return whether it was running.
 
         Raises:
-            ServerUnavailableError: processes stay on its files.
+            ServerUnavailableError: processes on its files do not end.
         """
         leaders = self.leaders()
-        end(leaders, self.stop_signal)
+        send_signal(leaders, self.stop_signal)
         if not wait_until(lambda: not self.attached(), STOP_S if leaders else ORPHANS_S):
             pids = ", ".join(str(process.pid) for process in self.attached())
             raise ServerUnavailableError(
                 f"{self.name}: processes {pids} do not end",
-                hint=f"they hold its files: end them, then try again; {self.log_file}",
+                hint=f"they use its files: end them, then try again; log: {self.log_file}",
             )
         return bool(leaders)
 
@@ -105,10 +105,10 @@ class Server(ABC):
 
         Args:
             since: position in the log before the start.
-            detail: what the starting program said.
+            detail: output of the starting program.
         """
-        said = "\n".join(part for part in (detail.strip(), log.tail(self.log_file, since=since)) if part)
-        return ServerUnavailableError(f"embedded {self.name} did not start: {said}", hint=f"log: {self.log_file}")
+        output = "\n".join(part for part in (detail.strip(), log.tail(self.log_file, since=since)) if part)
+        return ServerUnavailableError(f"embedded {self.name} did not start: {output}", hint=f"log: {self.log_file}")
 
     def _settle(self, grace_s: float) -> Answer:
         patience = time.monotonic() + grace_s
@@ -119,7 +119,7 @@ class Server(ABC):
                 return answer
             if now > deadline:
                 raise ServerUnavailableError(
-                    f"embedded {self.name} is {answer.value} for {RECOVERY_S:.0f} s",
+                    f"embedded {self.name} has been {answer.value} for {RECOVERY_S:.0f} s",
                     hint=f"wait, then try again; log: {self.log_file}",
                 )
             time.sleep(PAUSE_S)

@@ -21,7 +21,7 @@ DAGSTER = "dagster"
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """URLs of embedded servers; empty for what was not asked for, or does not run.
+    """URLs of embedded servers; empty for a server that was not requested or does not run.
 
     Attributes:
         postgres_url: database `hapi`, for `HAPI_DB_URL`.
@@ -37,18 +37,18 @@ class Servers:
 def start(
     home: Path, *, postgres: bool = True, redis: bool = True, settings: Mapping[str, str] | None = None
 ) -> Servers:
-    """Have the servers running, and say where: attaches to running ones, whoever started them.
+    """Start the servers, or attach to running ones, and return their URLs.
 
     Safe from several processes at once. A killed server is started again on its files: PostgreSQL with every committed
-    row, Valkey with all but up to the last second of writes.
+    row, Valkey with all writes except at most those of the last second.
 
     Args:
-        home: folder they keep everything in, on a local file system; made when missing. As root, PostgreSQL runs as
-            account `postgres` or else `nobody`; where that one cannot enter the home, PostgreSQL's files go to
+        home: folder of all their files, on a local file system; created when missing. As root, PostgreSQL runs as
+            account `postgres` or else `nobody`; where that account cannot enter the home, its files are in
             `/var/lib/lambda_pipeline/<hash of home>`.
-        postgres: whether PostgreSQL is wanted.
-        redis: whether Valkey is wanted.
-        settings: more PostgreSQL settings; they take effect when it starts, not when it runs already.
+        postgres: whether to start PostgreSQL.
+        redis: whether to start Valkey.
+        settings: more PostgreSQL settings; they take effect at its next start.
 
     Raises:
         ConfigurationError: the packages with the binaries are missing, or files belong to another user.
@@ -75,17 +75,17 @@ def running(home: Path) -> Servers | None:
 
 
 def stop(home: Path) -> list[str]:
-    """End the servers cleanly; fine when none runs.
+    """Stop the servers cleanly, if they run.
 
     Returns:
-        The names of those that ran.
+        The names of those that were running.
 
     Raises:
         ServerUnavailableError: one does not end.
     """
     place = open_home(home)
     servers: tuple[Server, ...] = (Postgres(place), Valkey(place))
-    # Without a home nothing can be started in it meanwhile, and the lock would make one.
+    # Without a home no other process can start a server in it, and the lock would create the home.
     if not place.path.exists():
         return [server.name for server in servers if server.stop()]
     with _files_are_usable(place), exclusive(place.lock):
@@ -93,9 +93,9 @@ def stop(home: Path) -> list[str]:
 
 
 def clean(home: Path) -> None:
-    """Stop the servers and remove all they keep: data, logs, sockets, the system-wide folder, and the home.
+    """Stop the servers and remove all their files: data, logs, sockets, the system-wide folder, and the home.
 
-    A home that held other things before the first start stays, with those.
+    A home that contained other files before the first start stays, with those files.
 
     Raises:
         ServerUnavailableError: a server does not end; nothing is removed then.
@@ -131,7 +131,7 @@ def _files_are_usable(place: Home) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise ConfigurationError(
-            f"embedded servers in {place.path}: no right to use {error.filename or 'a file'}",
+            f"embedded servers in {place.path}: permission denied for {error.filename or 'a file'}",
             hint="they belong to the user who started them first: be that user, use another LAMBDA_PIPELINE_HOME, "
             "or set HAPI_DB_URL and REDIS_URL",
         ) from None

@@ -1,4 +1,4 @@
-"""The embedded Valkey: a Redis that keeps what it has over restarts."""
+"""The embedded Valkey: a Redis that keeps its data over restarts."""
 
 import shutil
 import signal
@@ -12,18 +12,18 @@ from lambda_pipeline.development.embedded import log
 from lambda_pipeline.development.embedded.account import caller, private_directory
 from lambda_pipeline.development.embedded.binaries import valkey_server
 from lambda_pipeline.development.embedded.home import Home
-from lambda_pipeline.development.embedded.process import Process, processes_of
 from lambda_pipeline.development.embedded.server import Answer, Server
+from lambda_pipeline.development.processes import Process, find_processes
 from lambda_pipeline.errors import ServerUnavailableError
 
 ANSWER_TIMEOUT_S = 5
 
 
 class Valkey(Server):
-    """Valkey of one home; runs as whoever starts it, also as root.
+    """Valkey of one home; runs as the user who starts it, also as root.
 
     Args:
-        home: where it lives.
+        home: folder of its files.
     """
 
     name = "Valkey"
@@ -36,7 +36,7 @@ class Valkey(Server):
 
     @property
     def log_file(self) -> Path:
-        """Where the server writes."""
+        """File of the server's messages."""
         return self.folder / "valkey.log"
 
     def url(self) -> str:
@@ -44,7 +44,7 @@ class Valkey(Server):
         return f"unix://{self.socket}?db=0"
 
     def probe(self) -> Answer:
-        """Ask the socket with a PING."""
+        """Send a PING to the socket."""
         client = redis.Redis(
             unix_socket_path=str(self.socket), socket_timeout=ANSWER_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
@@ -71,23 +71,23 @@ class Valkey(Server):
         """The server with this home's socket, in its arguments or its process title."""
         return [
             process
-            for process in processes_of("valkey-server")
+            for process in find_processes("valkey-server")
             if process.directory == self.folder or str(self.socket) in process.command
         ]
 
     def attached(self) -> list[Process]:
-        """The server, and a child that rewrites its append-only file."""
+        """The server, and its child process that rewrites the append-only file."""
         return self.leaders()
 
     def has_files(self) -> bool:
-        """Whether its append-only file is there."""
+        """Whether its append-only file exists."""
         return (self.folder / "appendonlydir").exists()
 
     def launch(self) -> None:
         """Start it.
 
         Raises:
-            ConfigurationError: no binary, or the folder belongs to another user.
+            ConfigurationError: the binary is missing, or the folder belongs to another user.
             ServerUnavailableError: it does not start, with the end of its log.
         """
         account = caller()

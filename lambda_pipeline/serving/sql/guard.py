@@ -1,12 +1,12 @@
-"""Lets one read-only SELECT over known views through, and nothing else.
+"""Accepts one read-only SELECT over known views, and refuses everything else.
 
-Text written by people is judged here before it is sent; what runs is their text, not another rendering of it. The
-statement is split as the server splits it (`sql_tokens`), its tokens are checked, and a copy with all comments blanked
-and all literals filled with the same letter goes to sqlglot, whose tree tells which relations are read where. A copy
-without literals cannot be misread by a parser that treats quotes otherwise than the server.
+Text written by people is checked here before it is sent; what runs is their text, not another rendering of it. The
+statement is split as the server splits it (`tokens`), its tokens are checked, and a copy with all comments blanked
+and all literals filled with the same letter goes to sqlglot, whose tree shows which views are read where. A copy
+without literals cannot be misread by a parser that treats quotes differently from the server.
 
-The guard is one of three fences: run the result in a read-only transaction, with a `search_path` in which no table
-lies, and where there is one as a role that may read the batch views only.
+The guard is one of three fences: run the result in a read-only transaction, with an empty `search_path`,
+and where there is one, as a role that may only read the batch views.
 """
 
 import re
@@ -25,7 +25,7 @@ from lambda_pipeline.serving.sql.tokens import Token, TokenType, at, tokens
 MAX_CHARACTERS = 100_000
 
 _BUT_GOT = re.compile(r" but got <Token .*", re.DOTALL)
-"""How sqlglot shows a token to its own developers."""
+"""How sqlglot shows a token to its developers."""
 
 _STARTS = ("select", "with", "values")
 _WRITES = ("insert", "update", "delete", "merge", "truncate", "create", "alter", "drop")
@@ -42,7 +42,7 @@ class GuardedSelect:
     Attributes:
         text: the statement as written, without a semicolon at its end; `:name` became `%(name)s` and every other `%` is
             doubled, so it is always executed with a mapping. It may end in a line comment: put a line break after it.
-        relations_used: the views it reads, in order of appearance; they are not qualified in the text.
+        views_used: the views it reads, in order of appearance; they are not qualified in the text.
         parameters: names of its placeholders, each once, in order of appearance; none begins with an underscore.
     """
 
@@ -55,8 +55,8 @@ def guard(statement: str, relations: Collection[str]) -> GuardedSelect:
     """Check a statement.
 
     Allowed: one SELECT or VALUES, with anything inside that reads the given relations: joins, subqueries, `WITH`
-    (recursive as well), set operations, windows, `LATERAL`, calls of the functions in `sql_functions`. Column lists of
-    an alias need `AS`: `FROM unnest(x) AS t(a)`. `:name` is a parameter wherever a name follows the colon at once, also
+    (recursive as well), set operations, windows, `LATERAL`, calls of the functions in `functions`. Column lists of
+    an alias need `AS`: `FROM unnest(x) AS t(a)`. `:name` is a parameter wherever a name follows the colon, also
     in an array slice: write `[1 : n]` for a column `n`.
 
     Args:
@@ -75,7 +75,7 @@ def guard(statement: str, relations: Collection[str]) -> GuardedSelect:
         _check_token(text, words, index, token)
     tree = _parse(text, words)
     _check_calls(text, words, tree)
-    used = _relations(tree, relations)
+    used = _find_views(tree, relations)
     return GuardedSelect(_executable(text, words), used, _parameters(words))
 
 
@@ -140,7 +140,7 @@ def _parse(statement: str, words: Sequence[Token]) -> exp.Expr:
     try:
         trees = sqlglot.parse(_skeleton(statement, words), dialect="postgres")
     except SqlglotError as error:
-        raise _unreadable(statement, error) from None
+        raise _describe_error(statement, error) from None
     except RecursionError:
         raise BadRequestError("SQL: nested too deeply") from None
     if len(trees) != 1 or trees[0] is None:
@@ -178,7 +178,7 @@ def _stand_in(token: Token) -> str:
             return token.text
 
 
-def _unreadable(statement: str, error: SqlglotError) -> BadRequestError:
+def _describe_error(statement: str, error: SqlglotError) -> BadRequestError:
     details = getattr(error, "errors", None) or [{}]
     line, column = details[0].get("line"), details[0].get("col")
     place = f", line {line}, column {column}" if line and column else ""
@@ -210,7 +210,7 @@ def _check_calls(statement: str, words: Sequence[Token], tree: exp.Expr) -> None
             raise at(statement, token.start, f"function {token.value} may not be called", hint)
 
 
-def _relations(tree: exp.Expr, relations: Collection[str]) -> tuple[str, ...]:
+def _find_views(tree: exp.Expr, relations: Collection[str]) -> tuple[str, ...]:
     for cte in tree.find_all(exp.CTE):
         if cte.alias in relations:
             raise BadRequestError(f"SQL: a WITH query is called {cte.alias} like a view", hint="give it another name")

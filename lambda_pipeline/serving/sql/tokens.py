@@ -2,7 +2,7 @@
 
 A guard that splits text otherwise than the server guards another statement than the one that runs. So the rules are
 the server's: nested comments, `E''` with backslashes, `''` without (`standard_conforming_strings = on`), dollar quotes;
-and `:` before a name is a placeholder. What the server reads in a way that is easily misread, and nobody needs for a
+and `:` before a name is a placeholder. What is easily misread, and is not needed for a
 question, is refused: `U&''`, string literals that go on after a line break, names with `$` or letters beyond ASCII
 without quotes.
 """
@@ -16,7 +16,7 @@ from lambda_pipeline.errors import BadRequestError
 
 
 class TokenType(Enum):
-    """What a token is; comments and white space are none."""
+    """The kind of a token; comments and white space are not tokens."""
 
     NAME = auto()
     QUOTED_NAME = auto()

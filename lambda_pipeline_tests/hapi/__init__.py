@@ -1,0 +1,1 @@
+"""What only tests do to the imitation of HAPI: replay a log of requests, and write rows that no request leaves."""

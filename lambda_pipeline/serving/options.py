@@ -14,7 +14,7 @@ class ReadOptions:
         mode: `live`, `batch` or `source`.
         limit: how many rows to return at most; `row_count` counts all.
         freshness_target_s: how old the frontier of a live answer may be, in seconds. If it is older, the changes are
-            read from HAPI's tables. None stands for the setting `freshness_target_s`.
+            read from HAPI's tables. None stands for the setting `freshness_target_s`, `math.inf` for any age.
         compare: for SQL: also say what the batch layer alone would answer, which runs the statement on both.
         accept_quarantined: answer even if resources of the views cannot be read. The answer names them; if this is off,
             the question is refused.

@@ -157,7 +157,9 @@ class Serving:
         opened: AbstractContextManager[OpenRead]
         if options.mode == "live":
             overlay = self.overlay if self.settings.speed_layer else None
-            target = options.freshness_target_s or self.settings.freshness_target_s
+            target = options.freshness_target_s
+            if target is None:
+                target = self.settings.freshness_target_s
             opened = open_live(self.database, overlay, self.settings, names, freshness_target_s=target, digests=digests)
         elif options.mode == "batch":
             opened = open_batch(self.database, names)

@@ -3,13 +3,22 @@
 import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import pytest
 
+from lambda_pipeline.operations.parity import SERVED_MODES
 from lambda_pipeline.orchestration.build import build_definitions
-from lambda_pipeline.orchestration.launch_config import environment_references, exact
+from lambda_pipeline.orchestration.launch_config import (
+    FormatName,
+    ModeName,
+    ServedName,
+    environment_references,
+    exact,
+)
+from lambda_pipeline.serving import Mode
+from lambda_pipeline.serving.export import FileFormat
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.support.definitions import CONDITIONS, HEIGHTS, PATIENTS
 
@@ -124,6 +133,13 @@ def test_no_field_gives_away_a_variable_of_the_server(
     definitions: dg.Definitions, job: str, config: dict[str, Any]
 ) -> None:
     assert "swordfish" not in refusal(definitions, job, config)
+
+
+def test_the_launchpad_offers_the_words_that_the_layers_take() -> None:
+    """Dagster shows enumerations and no Literals, so that the words stand twice: here they are compared."""
+    assert {word.value for word in ModeName} == set(get_args(Mode))
+    assert {word.value for word in FormatName} == set(get_args(FileFormat))
+    assert {word.value for word in ServedName} == {*SERVED_MODES, "both"}
 
 
 def test_good_questions_are_accepted(definitions: dg.Definitions) -> None:

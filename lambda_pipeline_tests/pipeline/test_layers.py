@@ -1,5 +1,6 @@
 """What each layer does alone and together, through the product's own code on real servers."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -31,6 +32,28 @@ def test_a_change_is_in_the_next_answer_after_a_poll(published_cohort: World) ->
     assert published_cohort.cohort() == {"b", "n"}
     assert published_cohort.cohort("batch") == {"a", "b"}
     published_cohort.assert_exact()
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked", "source"),
+    [
+        (None, None, "overlay"),
+        (None, 0, "hapi"),
+        (3600.0, 0, "hapi"),
+        (1e-9, None, "hapi"),
+        (1e-9, 3600, "overlay"),
+        (1e-9, math.inf, "overlay"),
+    ],
+)
+def test_a_question_states_its_own_freshness_target(
+    published_cohort: World, setting: float | None, asked: float | None, source: str
+) -> None:
+    """A target of zero seconds was once taken for none, and the overlay answered in place of HAPI's tables."""
+    published_cohort.demo.update(patient("n", "male"))
+    published_cohort.poll()
+    serving = published_cohort.serving
+    serving.settings = serving.settings.model_copy(update={"freshness_target_s": setting})
+    assert serving.query("patients", freshness_target_s=asked).sources[-1] == source
 
 
 def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(published_cohort: World) -> None:

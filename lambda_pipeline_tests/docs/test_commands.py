@@ -48,8 +48,6 @@ CHECKOUT = (
 )  # fmt: skip
 """What a reader has in the folder in which commands are pasted."""
 
-pytestmark = pytest.mark.xdist_group("docs_commands")
-
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lambda_pipeline_tests.model.mutants import MUTANTS
 from lambda_pipeline_tests.support.servers import PROJECT
 
 DOCS = PROJECT / "docs"
@@ -79,6 +80,11 @@ def test_every_invariant_is_a_heading_with_an_example() -> None:
     text = (DOCS / "guarantees.md").read_text()
     for invariant in INVARIANTS:
         assert re.search(rf"^## {re.escape(invariant)}\n\n\*Example: ", text, re.MULTILINE), invariant
+
+
+def test_the_number_of_seeded_mistakes_is_that_of_the_model() -> None:
+    (number,) = re.findall(r"(\d+)\s+seeded\s+mistakes", (DOCS / "guarantees.md").read_text())
+    assert int(number) == len(MUTANTS)
 
 
 def test_sections_that_the_code_cites_exist() -> None:

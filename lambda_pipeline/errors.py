@@ -74,7 +74,7 @@ class SourceError(LambdaPipelineError):
 
 
 class SourceBusyError(SourceError):
-    """A table of HAPI's is locked since its shape is being changed, or somebody waits to change it."""
+    """A table of HAPI is locked: its structure is being changed, or a change is waiting for the lock."""
 
     code = "source-busy"
 

@@ -35,11 +35,11 @@ def views() -> None:
 @click.argument("files", nargs=-1, required=True, type=Definition)
 @click.pass_context
 def lint_files(ctx: click.Context, files: Sequence[Path]) -> None:
-    """Say everything that is wrong with FILES, each with its JSON path, the reason and a hint.
+    """List every problem of FILES, each with its JSON path, the reason and a hint.
 
-    Exits with 1 when something is.
+    Exits with 1 if there is a problem.
     """
-    problems = [problem for file in files for problem in _problems(file)]
+    problems = [problem for file in files for problem in _find_problems(file)]
     for problem in problems:
         click.echo(str(problem))
     wrong = len({problem.file for problem in problems})
@@ -55,7 +55,7 @@ def show_sql(file: Path) -> None:
 
     {{relation}} stands for the resources that it runs over.
     """
-    view = _compiled(file)
+    view = _compile_file(file)
     click.echo(f"-- view {view.name} over {view.resource}, digest {view.digest}")
     if view.description:
         click.echo("-- " + " ".join(view.description.split()))
@@ -85,7 +85,7 @@ def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: Stream
     Runs in the embedded PostgreSQL, even if HAPI_DB_URL is set, and leaves nothing there. Resources that cannot be read
     are named on standard error, the others have their rows all the same; the exit code is then 1.
     """
-    view = _compiled(file)
+    view = _compile_file(file)
     database = Database(embedded.start(load_settings().home, redis=False).postgres_url)
     try:
         with database.connect() as connection:
@@ -95,7 +95,7 @@ def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: Stream
     for line in bad:
         click.echo(f"{data.name} line {line.number}: {line.reason}", err=True)
     click.echo(f"{len(rows):,} rows", err=True)
-    stream(_answer(view, rows, data.name), format_, sys.stdout)
+    stream(_make_answer(view, rows, data.name), format_, sys.stdout)
     if bad:
         ctx.exit(1)
 
@@ -117,7 +117,7 @@ def drop(name: str) -> None:
     click.echo(f"dropped {', '.join(dropped)}")
 
 
-def _problems(file: Path) -> list[Problem]:
+def _find_problems(file: Path) -> list[Problem]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -127,19 +127,19 @@ def _problems(file: Path) -> list[Problem]:
     return lint(text, str(file))
 
 
-def _compiled(file: Path) -> View:
+def _compile_file(file: Path) -> View:
     """The view of one file.
 
     Raises:
         ViewDefinitionError: lists everything that is wrong with it.
     """
-    problems = _problems(file)
+    problems = _find_problems(file)
     if problems:
         raise ViewDefinitionError(problems)
     return compile_view(json.loads(file.read_text(encoding="utf-8-sig"), parse_float=Decimal), file=str(file))
 
 
-def _answer(view: View, rows: Sequence[Sequence[object]], source: str) -> Answer:
+def _make_answer(view: View, rows: Sequence[Sequence[object]], source: str) -> Answer:
     return Answer(
         frame=to_frame(rows, view.columns),
         columns=view.columns,

@@ -184,7 +184,7 @@ def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
     """Refuse what the serving layer would refuse, without a server.
 
     Raises:
-        BadRequestError: a column that this view has not, or one asked for twice; an operator or value that does not fit
+        BadRequestError: a column that the view lacks, or one asked for twice; an operator or value that does not fit
             the column's type.
     """
     view = views[query.view.value]

@@ -25,7 +25,7 @@ def deployed_views(folder: Path) -> tuple[View, ...]:
 
     Raises:
         ViewDefinitionError: a definition is malformed or not supported.
-        ConfigurationError: there is none.
+        ConfigurationError: the folder holds no definition.
     """
     views = load_views(folder)
     if not views:

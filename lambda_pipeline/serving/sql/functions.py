@@ -1,7 +1,7 @@
 """The functions that an analyst's SELECT may call: PostgreSQL's own that compute a value from their arguments.
 
 Everything else is refused: what reads files, settings, catalogs or other servers, runs SQL given as text, waits, locks,
-signals or writes, and whatever somebody created in the database. A name that PostgreSQL would take for a call without
+signals or writes, and functions created by users of the database. A name that PostgreSQL would take for a call without
 parentheses (`(x).name`, `alias.name`) is refused by `is_refused_name`.
 """
 

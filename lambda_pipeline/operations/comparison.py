@@ -49,7 +49,7 @@ class Difference:
 
     def same_as(self, other: "Difference") -> bool:
         """Whether neither the resource nor its served rows changed; to be gone both times alone proves nothing."""
-        # Entries of an overlay that was made anew after a refresh may look alike, so the generation is compared too.
+        # Entries of an overlay that was made again after a refresh may look alike, so the generation is compared too.
         return (self.fingerprint, self.generation, self.entry) == (other.fingerprint, other.generation, other.entry)
 
 

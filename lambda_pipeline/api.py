@@ -57,4 +57,4 @@ def server_urls(settings: Settings) -> ServerUrls:
     # Imported here, so that a deployment with configured servers loads nothing of the development servers.
     from lambda_pipeline.development import urls  # noqa: PLC0415
 
-    return urls.server_urls(settings)
+    return urls.start_missing(settings)

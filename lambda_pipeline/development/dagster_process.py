@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lambda_pipeline.api import server_urls
 from lambda_pipeline.database import parse_url
 from lambda_pipeline.deployment import ServerUrls
 from lambda_pipeline.development import embedded, processes
-from lambda_pipeline.development.urls import server_urls
 from lambda_pipeline.errors import ConfigurationError, ServerUnavailableError
 from lambda_pipeline.settings import Settings, project_root
 

@@ -9,12 +9,12 @@ from functools import partial
 
 import click
 
+from lambda_pipeline.api import server_urls
 from lambda_pipeline.database import Database
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.development import dagster_process, embedded
 from lambda_pipeline.development.dagster_process import Say
 from lambda_pipeline.development.sample_data import prepare_source
-from lambda_pipeline.development.urls import server_urls
 from lambda_pipeline.errors import ConfigurationError
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import load_views

@@ -1,19 +1,17 @@
-"""URLs of both servers, with an embedded server in place of each URL that is not configured."""
+"""Server URLs with an embedded server in place of each one that is not configured; `api.server_urls` asks for them."""
 
-from lambda_pipeline.deployment import ServerUrls, configured_urls
+from lambda_pipeline.deployment import ServerUrls
 from lambda_pipeline.development import embedded
 from lambda_pipeline.settings import Settings
 
 
-def server_urls(settings: Settings) -> ServerUrls:
+def start_missing(settings: Settings) -> ServerUrls:
     """URLs of both servers; an embedded server is started, or attached to, for each URL that is not configured.
 
     Raises:
-        ConfigurationError: a URL is set that cannot be used, or a server is missing and the binaries are not installed.
+        ConfigurationError: a server is missing and the binaries are not installed.
         ServerUnavailableError: an embedded server does not start.
     """
-    if configured := configured_urls(settings):
-        return configured
     needs_postgres, needs_redis = settings.hapi_db_url is None, settings.redis_url is None
     servers = embedded.start(settings.home, postgres=needs_postgres, redis=needs_redis)
     return ServerUrls(

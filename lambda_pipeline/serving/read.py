@@ -309,7 +309,8 @@ def _batch_quarantine(connection: Connection, names: Collection[str]) -> list[tu
     """Each with its name as a member of the overlay: an entry of the overlay replaces what the generation recorded."""
     rows = connection.execute(_QUARANTINE, {"views": sorted(names)})
     keys = [
-        (view, ResourceKey(partition, kind, logical_id), reason) for view, partition, kind, logical_id, reason in rows
+        (view, ResourceKey(partition, resource_type, logical_id), reason)
+        for view, partition, resource_type, logical_id, reason in rows
     ]
     return [(member(key), QuarantinedResource(view, str(key), reason)) for view, key, reason in keys]
 

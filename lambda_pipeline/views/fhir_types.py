@@ -4,12 +4,13 @@ The data lies in `r4/elements.jsonl` (written by `r4/generate.py` from the offic
 once, when the first view is compiled; a type's line is only decoded when a view asks for that type.
 """
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+
+from lambda_pipeline.errors import suggest
 
 TEXT_TYPES = frozenset((
     "string", "code", "id", "uri", "url", "canonical", "oid", "uuid", "markdown", "base64Binary", "date",
@@ -103,9 +104,8 @@ def elements_elsewhere(name: str) -> set[tuple[str, ...]]:
 
 def suggestion(name: str, known: list[str] | tuple[str, ...] | set[str]) -> str:
     """`did you mean ...?` for the known name that is closest, or the empty string."""
-    by_folded = {item.casefold(): item for item in sorted(known)}
-    close = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.7)
-    return f"did you mean {by_folded[close[0]]}?" if close else ""
+    close = suggest(name, known)
+    return f"did you mean {close}?" if close else ""
 
 
 def narrowing(type_name: str, json_name: str) -> str:

@@ -30,7 +30,7 @@ from lambda_pipeline.batch.key_comparison import (
 from lambda_pipeline.database import Connection, Database, fetch_one, reason
 from lambda_pipeline.errors import RefreshError, RefreshInProgressError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import SnapshotMark, by_key, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.source import HapiSource, SnapshotMark, by_key, changes_since, marked_snapshot, open_tables
 from lambda_pipeline.source.wal import commit_durably
 from lambda_pipeline.views.view import RESERVED_NAMES, View
 
@@ -107,15 +107,19 @@ def refresh_lock(
 
 
 def _publish(connection: Connection, views: Sequence[View], settings: Settings, *, full: bool) -> Generation:
-    with marked_snapshot(connection, read_only=False, hapi_schema=settings.hapi_schema) as mark:
+    source = HapiSource.of(settings)
+    with marked_snapshot(connection, read_only=False, source=source) as mark:
         commit_durably(connection)
         connection.execute("SET LOCAL jit = off")
         connection.execute("SET LOCAL work_mem = '64MB'")
         last = published(connection)
-        tables = open_tables(connection, settings.hapi_schema, settings.source_timezone, {v.resource for v in views})
+        tables = open_tables(connection, source, {v.resource for v in views})
         filler = Filler(connection, tables, settings.build_chunk_rows)
-        # Rows of a generation that is older than the horizon cannot be compared by xmin: build everything.
-        usable = None if full or (last and not last.mark.reaches(mark)) else last
+        # Rows of a generation that this snapshot cannot be compared with may be other ones now: build everything.
+        broken = last.mark.find_break(mark) if last else ""
+        if broken and not full:
+            logger.warning("full refresh: %s", broken)
+        usable = None if full or broken else last
         return _Refresh(connection, filler, mark, usable, last.number + 1 if last else 1).publish(views)
 
 

@@ -9,7 +9,7 @@ from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource, ReadOptions
 from lambda_pipeline.settings import Settings, load_settings
-from lambda_pipeline.views import View, load_views
+from lambda_pipeline.views import View, ViewFolder, read_views
 
 __all__ = [
     "Answer",
@@ -34,15 +34,16 @@ def open_deployment(settings: Settings | None = None, views: Sequence[View] | No
 
     Args:
         settings: of the environment by default.
-        views: compiled views; those of the settings' folder by default.
+        views: compiled views; those of the settings' folder by default. Files there that do not compile are
+            `Deployment.broken`: their views go on as they are published.
 
     Raises:
-        ViewDefinitionError: a view definition is malformed or not supported.
-        ConfigurationError, ServerUnavailableError: as `server_urls`.
+        ConfigurationError: the folder of view definitions is missing, or as `server_urls`.
+        ServerUnavailableError: as `server_urls`.
     """
     settings = settings or load_settings()
-    views = load_views(settings.view_definitions) if views is None else views
-    return Deployment(server_urls(settings), views, settings)
+    folder = read_views(settings.view_definitions) if views is None else ViewFolder(tuple(views))
+    return Deployment(server_urls(settings), folder.views, settings, folder.broken)
 
 
 def server_urls(settings: Settings) -> ServerUrls:

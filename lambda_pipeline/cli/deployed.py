@@ -1,10 +1,13 @@
 """The deployment of a command, as the environment describes it."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from lambda_pipeline.api import Deployment, open_deployment
 from lambda_pipeline.errors import SourceError
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -26,3 +29,10 @@ def opened() -> Iterator[Deployment]:
             if explained := empty_source_error(deployment):
                 raise explained from None
             raise
+
+
+def warn_of_broken_files(deployment: Deployment, names: Iterable[str]) -> None:
+    """Warn whoever asks one of these views that its file does not compile."""
+    for file in deployment.broken:
+        if file.view in names:
+            logger.warning("%s; the answer is by the published definition of %s", file, file.view)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from lambda_pipeline.cli.deployed import opened
+from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.serving import Answer, Mode, Operator, ReadOptions, parse_filter
 from lambda_pipeline.serving.export import StreamFormat, stream
@@ -88,6 +88,7 @@ def query(
             columns=[name.strip() for name in columns.split(",")] if columns else (),
             options=ReadOptions(mode=mode, limit=0 if count else limit, freshness_target_s=max_age),
         )
+        warn_of_broken_files(deployment, [view])
     _print(answer, count=count, format_=format_)
 
 

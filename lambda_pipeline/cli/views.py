@@ -104,7 +104,7 @@ def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: Stream
 def list_views() -> None:
     """List all views: what the published generation holds of them, and whether their files still agree."""
     with opened() as deployment, deployment.database.connect() as connection:
-        statuses = view_statuses(connection, deployment.views)
+        statuses = view_statuses(connection, deployment.views, deployment.broken)
     click.echo(views_table(statuses))
 
 

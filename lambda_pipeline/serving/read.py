@@ -102,6 +102,9 @@ def open_live(
     if digests is None:
         with database.connect() as connection:
             digests = published_digests(connection)
+    if unpublished := [name for name in names if name not in digests]:
+        with database.connect() as connection:
+            _published_view(_require(published(connection)), unpublished[0])
     for _ in range(_ATTEMPTS):
         overlay_read, trouble = _read_overlay(overlay, {name: _published_digest(digests, name) for name in names})
         with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema) as mark:
@@ -326,7 +329,7 @@ def _require(generation: Generation | None) -> Generation:
 def _published_view(generation: Generation, name: str) -> View:
     known = generation.views.get(name)
     if known is None:
-        raise _not_published(name)
+        raise _not_published(name, generation.failures.get(name, ""))
     return known.view
 
 
@@ -338,9 +341,10 @@ def _published_digest(digests: Mapping[str, str], name: str) -> str:
     return digests[name]
 
 
-def _not_published(name: str) -> ViewNotPublishedError:
+def _not_published(name: str, failure: str = "") -> ViewNotPublishedError:
+    why = f": {failure}" if failure else ""
     return ViewNotPublishedError(
-        f"view {name} is not in the published generation", hint="run a refresh, or ask with mode source"
+        f"view {name} is not in the published generation{why}", hint="run a refresh, or ask with mode source"
     )
 
 

@@ -11,10 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
+from lambda_pipeline.errors import Problem, ViewDefinitionError
 from lambda_pipeline.views.definition_reader import Reader
 from lambda_pipeline.views.select_builder import Statement
 from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, RESERVED_NAMES, Column, View
@@ -39,35 +38,6 @@ def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
     return view
 
 
-def load_views(folder: Path) -> tuple[View, ...]:
-    """Compile every `*.json` of a folder.
-
-    Returns:
-        The views, sorted by name.
-
-    Raises:
-        ConfigurationError: there is no such folder; taken for an empty one it would retire every view.
-        ViewDefinitionError: lists everything that is wrong with any of the files, two views of one name included.
-    """
-    if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is not a folder", hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS")
-    views: dict[str, View] = {}
-    problems: list[Problem] = []
-    for path in sorted(folder.glob("*.json")):
-        view, found = _read(path.read_bytes(), path.name)
-        problems += found
-        if view is None:
-            continue
-        if view.name.lower() in views:
-            other = views[view.name.lower()].file
-            problems.append(Problem(path.name, "$.name", f"{other} has a view of this name already"))
-        else:
-            views[view.name.lower()] = view
-    if problems:
-        raise ViewDefinitionError(problems)
-    return tuple(sorted(views.values(), key=lambda view: view.name))
-
-
 def lint(text: str, file: str) -> list[Problem]:
     """Everything that is wrong with the text of one file; empty if it compiles.
 
@@ -75,10 +45,16 @@ def lint(text: str, file: str) -> list[Problem]:
         text: the file's content.
         file: what to call it.
     """
-    return _read(text.encode(), file)[1]
+    return read_definition(text.encode(), file)[1]
 
 
-def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
+def read_definition(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
+    """The view of one file, which must have a name; and everything that is wrong with the file.
+
+    Args:
+        content: of the file.
+        file: what to call it in problems.
+    """
     repeated: list[Problem] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,12 +108,13 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
         return None, problems
     complete = statement.lowering.complete_body
     view = View(
-        name=model.name, resource=model.resource, columns=columns, digest=_digest(text, columns, complete=complete),
+        name=model.name, resource=model.resource, columns=columns,
+        digest=_digest(model.resource, text, columns, complete=complete),
         statement=text, complete_body=complete, file=file, description=model.description, definition=definition,
     )  # fmt: skip
     return view, []
 
 
-def _digest(statement: str, columns: tuple[Column, ...], *, complete: bool) -> str:
+def _digest(resource: str, statement: str, columns: tuple[Column, ...], *, complete: bool) -> str:
     shape = [[column.name, column.type, column.collection, column.indexed] for column in columns]
-    return hashlib.sha256(json.dumps([statement, shape, complete], ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([resource, statement, shape, complete], ensure_ascii=False).encode()).hexdigest()

@@ -199,7 +199,7 @@ def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text("{")
     with pytest.raises(ViewDefinitionError) as raised:
         load_views(tmp_path)
-    assert [problem.file for problem in raised.value.problems] == ["b.json", "c.json", "d.json"]
+    assert [problem.file for problem in raised.value.problems] == ["a.json", "b.json", "c.json", "d.json"]
 
 
 def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:

@@ -8,18 +8,15 @@ type to check them against, expressions are only parsed.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.views import table_limits
 from lambda_pipeline.views.definition_reader import Reader
 from lambda_pipeline.views.select_builder import Statement
-from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, RESERVED_NAMES, Column, View
-
-PHYSICAL_NAME = re.compile(r"__\d+$")
-"""The batch layer calls physical tables `<view>__<n>`."""
+from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, Column, View
 
 
 def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
@@ -95,12 +92,14 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
         reader.problem("$", "name is missing", "it names the view's table")
     if len(model.name) > MAX_VIEW_NAME:
         reader.problem("$.name", f"is longer than {MAX_VIEW_NAME} characters")
-    if named and (model.name.lower() in RESERVED_NAMES or PHYSICAL_NAME.search(model.name)):
-        reader.problem("$.name", f"{model.name} is or may be the name of a table of the batch layer")
+    if named and table_limits.is_taken(model.name):
+        reader.problem("$.name", f"{model.name} is or may be the name of a table or index of the batch layer")
     statement = Statement(model, label)
     text, columns = statement.compile()
     if not columns and not reader.problems:
         reader.problem("$.select", "a view has at least one column")
+    for limit in table_limits.exceeded(columns):
+        reader.problem("$.select", limit, "split the view")
     if text.count(RELATION_PLACEHOLDER) != 1:
         reader.problem("$", f"the text {RELATION_PLACEHOLDER} has a meaning of its own and cannot be used")
     problems = reader.problems + statement.problems

@@ -1,6 +1,7 @@
 """One view that a refresh cannot make, or one resource that its table cannot hold, stops only itself."""
 
 import copy
+import json
 import random
 import string
 from decimal import Decimal
@@ -11,6 +12,7 @@ import pytest
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.errors import RefreshError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
+from lambda_pipeline.views import lint
 from lambda_pipeline_tests.support.definitions import CONDITIONS, DEFINITIONS, HEIGHTS, PATIENTS
 from lambda_pipeline_tests.support.hospital import condition, height, patient
 from lambda_pipeline_tests.support.worlds import World
@@ -247,3 +249,43 @@ def test_a_view_of_another_resource_type_is_built_again(empty_world: World) -> N
     world.poll()
     assert world.rows("patients") == world.rows("patients", "source")
     assert set(world.serving.query("patients").frame["id"]) == {"p"}
+
+
+# --- what PostgreSQL can hold
+
+
+def wide(column: dict[str, str], count: int) -> dict[str, Any]:
+    """A view with so many columns of one kind."""
+    columns = [{**column, "name": f"c{number}"} for number in range(count)]
+    return {**PATIENTS, "name": "wide", "select": [{"column": columns}]}
+
+
+@pytest.mark.parametrize(
+    ("column", "length"),
+    [
+        *(({"path": "name.family.first()"}, length) for length in (22, 23, 24, 25, 127, 128, 3_000)),
+        ({"path": "maritalStatus.coding", "collection": True}, 20),
+        ({"path": "active"}, 20),
+        ({"path": "multipleBirth.ofType(integer)"}, 20),
+        ({"path": "meta.lastUpdated", "type": "instant"}, 20),
+    ],
+)
+def test_the_widest_view_that_compiles_can_hold_every_row(
+    empty_world: World, column: dict[str, Any], length: int
+) -> None:
+    """1,601 columns were accepted by lint and failed the refresh; so did rows wider than a page."""
+    low, high = 1, 2_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if lint(json.dumps(wide(column, middle)), "wide.json") else (middle, high)
+    world = empty_world
+    world.use([wide(column, low)])
+    coding = {"coding": [{"code": random_text(length)}]}
+    full = {"name": [{"family": random_text(length)}], "active": True, "multipleBirthInteger": 3}
+    world.demo.update(patient("full", **full, maritalStatus=coding))
+    generation = world.refresh()
+    assert (generation.failures, generation.views["wide"].row_count) == ({}, 1)
+    world.demo.update(patient("later", **full, maritalStatus=coding))
+    world.poll()
+    assert world.rows("wide") == world.rows("wide", "source")
+    assert low > 300

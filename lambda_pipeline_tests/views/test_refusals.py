@@ -119,6 +119,8 @@ def test_the_caret_is_in_the_line_that_is_wrong() -> None:
           for name in ("xmin", "xmax", "cmin", "cmax", "ctid", "tableoid", "XMIN")),
         (select(column=[{"name": f"x{n}", "path": "active"} for n in range(1598)]), "$.select", "can hold 1,597"),
         (select(column=[{"name": f"x{n}", "path": "id"} for n in range(400)]), "$.select", "400 columns can take"),
+        (column("99999999999"), "$.select[0].column[0].path", "99999999999 is too large for a whole number of 32 bits"),
+        (column("-2147483649"), "$.select[0].column[0].path", "too large"),
         (select(column=[{"name": "x"}]), "$.select[0].column[0]", "path is missing"),
         (select(column=[{"name": "x", "path": 5}]), "$.select[0].column[0].path", "expected a string"),
         (select(column=[{"name": "x", "path": "id"}] * 2), "$.select", "2 columns are named x"),

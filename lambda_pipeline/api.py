@@ -29,13 +29,16 @@ __all__ = [
 ]
 
 
-def open_deployment(settings: Settings | None = None, views: Sequence[View] | None = None) -> Deployment:
+def open_deployment(
+    settings: Settings | None = None, views: Sequence[View] | None = None, *, start: bool = True
+) -> Deployment:
     """The deployment that the environment describes; use it as a context manager, or close it.
 
     Args:
         settings: of the environment by default.
         views: compiled views; those of the settings' folder by default. Files there that do not compile are
             `Deployment.broken`: their views go on as they are published.
+        start: start embedded servers where no URL is configured; else they are only looked for.
 
     Raises:
         ConfigurationError: the folder of view definitions is missing, or as `server_urls`.
@@ -43,19 +46,23 @@ def open_deployment(settings: Settings | None = None, views: Sequence[View] | No
     """
     settings = settings or load_settings()
     folder = read_views(settings.view_definitions) if views is None else ViewFolder(tuple(views))
-    return Deployment(server_urls(settings), folder.views, settings, folder.broken)
+    return Deployment(server_urls(settings, start=start), folder.views, settings, folder.broken)
 
 
-def server_urls(settings: Settings) -> ServerUrls:
+def server_urls(settings: Settings, *, start: bool = True) -> ServerUrls:
     """URLs of both servers: as configured, or of the embedded servers where one is not.
+
+    Args:
+        settings: of the environment.
+        start: start embedded servers; else they are only looked for.
 
     Raises:
         ConfigurationError: a URL is set that cannot be used, or a server is missing and the binaries are not installed.
-        ServerUnavailableError: an embedded server does not start.
+        ServerUnavailableError: an embedded server does not start, or PostgreSQL shall not be started and does not run.
     """
     if configured := configured_urls(settings):
         return configured
     # Imported here, so that a deployment with configured servers loads nothing of the development servers.
     from lambda_pipeline.development import urls  # noqa: PLC0415
 
-    return urls.start_missing(settings)
+    return urls.start_missing(settings) if start else urls.find_existing(settings)

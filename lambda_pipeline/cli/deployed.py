@@ -11,13 +11,17 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def opened() -> Iterator[Deployment]:
-    """Open the deployment of the environment; embedded servers are started where no URL is set.
+def opened(*, start: bool = True) -> Iterator[Deployment]:
+    """Open the deployment of the environment.
+
+    Args:
+        start: start embedded servers where no URL is set.
 
     Raises:
+        ServerUnavailableError: the embedded PostgreSQL does not run and shall not be started.
         SourceError: HAPI's tables cannot be read; the hint is another one where the embedded source is still empty.
     """
-    with open_deployment() as deployment:
+    with open_deployment(start=start) as deployment:
         try:
             yield deployment
         except SourceError:

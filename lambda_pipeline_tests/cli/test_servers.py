@@ -201,3 +201,38 @@ def test_an_unforeseen_error_shows_no_data(
     assert asked.code == 1
     assert "ValueError" in asked.complaint
     assert "adam" not in asked.err
+
+
+@pytest.mark.parametrize("command", ["status", "check"])
+def test_to_look_starts_nothing(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Without the exported home both started a second, empty pair of servers, and reported that as unhealthy."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(home))
+    asked = program(command)
+    assert asked.code == 2
+    assert f"no embedded PostgreSQL runs in {home}" in asked.out + asked.err
+    assert embedded.running(home) is None
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 1), ("check", 2)])
+def test_to_look_does_not_revive_a_dead_redis(
+    own_source: str,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    code: int,
+) -> None:
+    file = tmp_path / "patients.ndjson"
+    file.write_text('{"resourceType":"Patient","id":"p"}\n')
+    assert program("load", str(file)).code == 0
+    assert program("refresh").code == 0
+    monkeypatch.setenv("HAPI_DB_URL", own_source)
+    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(tmp_path / "another"))
+    asked = program(command)
+    assert asked.code == code
+    assert "Redis" in asked.out
+    assert embedded.running(tmp_path / "another") is None

@@ -74,6 +74,12 @@ def running(home: Path) -> Servers | None:
     return None if found == Servers() else found
 
 
+def locate(home: Path) -> Servers:
+    """The URLs of the servers of a home, whether they run or not."""
+    place = open_home(home)
+    return _servers(Postgres(place), Valkey(place))
+
+
 def stop(home: Path) -> list[str]:
     """Stop the servers cleanly, if they run.
 

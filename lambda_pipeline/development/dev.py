@@ -91,6 +91,21 @@ def stop(*, settings: Settings | None = None, say: Say = _print_progress) -> lis
     return stopped
 
 
+def clean(*, settings: Settings | None = None, say: Say = _print_progress) -> None:
+    """Stop everything that `dev` started, and remove the home with what is kept in it: data, logs and results.
+
+    A home that contained other files before stays, and so do configured servers.
+
+    Raises:
+        ServerUnavailableError: a process does not end.
+    """
+    settings = settings or load_settings()
+    stop(settings=settings, say=say)
+    embedded.clean(settings.home)
+    home = settings.home.expanduser().resolve()
+    say(f"{home} contains files of others and stays" if home.exists() else f"removed {home}")
+
+
 def _check_servers(deployment: Deployment) -> None:
     with deployment.database.connect():
         pass

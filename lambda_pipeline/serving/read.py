@@ -105,8 +105,10 @@ def open_live(
     if unpublished := [name for name in names if name not in digests]:
         with database.connect() as connection:
             _published_view(_require(published(connection)), unpublished[0])
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         overlay_read, trouble = _read_overlay(overlay, {name: _published_digest(digests, name) for name in names})
+        if trouble and attempt == 0 and overlay is not None:
+            logger.warning("%s", trouble)
         with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema) as mark:
             generation = _require(published(connection))
             views = {name: _published_view(generation, name) for name in names}
@@ -291,7 +293,6 @@ def _read_overlay(overlay: Overlay | None, digests: Mapping[str, str]) -> tuple[
     try:
         return overlay.read(digests), ""
     except RedisUnavailableError as error:
-        logger.warning("speed layer: %s", error)
         return None, f"the speed layer is down ({error.message})"
 
 

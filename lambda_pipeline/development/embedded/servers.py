@@ -66,6 +66,13 @@ def start(
     return _servers(database if postgres else None, cache if redis else None)
 
 
+def claim(home: Path) -> None:
+    """Make the home if it is missing, and let `clean` remove it whole, unless it contains files of others."""
+    place = open_home(home)
+    with _files_are_usable(place), exclusive(place.lock):
+        place.mark()
+
+
 def running(home: Path) -> Servers | None:
     """The servers that answer now, without starting any; `None` when neither does."""
     place = open_home(home)

@@ -103,8 +103,13 @@ def open_live(
     if digests is None:
         with database.connect() as connection:
             digests = published_digests(connection)
-    for _ in range(_ATTEMPTS):
+    if unpublished := [name for name in names if name not in digests]:
+        with database.connect() as connection:
+            _published_view(_require(published(connection), configured), unpublished[0])
+    for attempt in range(_ATTEMPTS):
         overlay_read, trouble = _read_overlay(overlay, {name: _published_digest(digests, name) for name in names})
+        if trouble and attempt == 0 and overlay is not None:
+            logger.warning("%s", trouble)
         with database.connect() as connection, marked_snapshot(connection, source=source) as mark:
             generation = _require(published(connection), configured)
             views = {name: _published_view(generation, name) for name in names}
@@ -291,7 +296,6 @@ def _read_overlay(overlay: Overlay | None, digests: Mapping[str, str]) -> tuple[
     try:
         return overlay.read(digests), ""
     except RedisUnavailableError as error:
-        logger.warning("speed layer: %s", error)
         return None, f"the speed layer is down ({error.message})"
 
 
@@ -335,7 +339,7 @@ def _no_generation() -> NoGenerationError:
 def _published_view(generation: Generation, name: str) -> View:
     known = generation.views.get(name)
     if known is None:
-        raise _not_published(name)
+        raise _not_published(name, generation.failures.get(name, ""))
     return known.view
 
 
@@ -347,9 +351,10 @@ def _published_digest(digests: Mapping[str, str], name: str) -> str:
     return digests[name]
 
 
-def _not_published(name: str) -> ViewNotPublishedError:
+def _not_published(name: str, failure: str = "") -> ViewNotPublishedError:
+    why = f": {failure}" if failure else ""
     return ViewNotPublishedError(
-        f"view {name} is not in the published generation", hint="run a refresh, or ask with mode source"
+        f"view {name} is not in the published generation{why}", hint="run a refresh, or ask with mode source"
     )
 
 

@@ -2,7 +2,7 @@
 
 Read in this order: `fhirpath` (text -> parse tree), `tree`, `kinds` and `functions` (the table of FHIRPath functions),
 `analysis` (parse tree -> typed tree), `rows` and `sql` (typed tree -> SQL), `columns` (types), `model` and `statement`
-(the structure of a view), `compiler` (all of it). Each uses only what comes before it.
+(the structure of a view), `compiler` (all of it), `folder` (all files). Each uses only what comes before it.
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Where they leave room, or differ from SQL by nature:
 
@@ -20,7 +20,18 @@ Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Where they leave
 - In the row of an empty `forEachOrNull` every column is NULL, literals included, but `%rowIndex` is 0.
 """
 
-from lambda_pipeline.views.compiler import compile_view, lint, load_views
+from lambda_pipeline.views.compiler import compile_view, lint
+from lambda_pipeline.views.folder import BrokenFile, ViewFolder, load_views, problems_by_view, read_views
 from lambda_pipeline.views.view import Column, View
 
-__all__ = ["Column", "View", "compile_view", "lint", "load_views"]
+__all__ = [
+    "BrokenFile",
+    "Column",
+    "View",
+    "ViewFolder",
+    "compile_view",
+    "lint",
+    "load_views",
+    "problems_by_view",
+    "read_views",
+]

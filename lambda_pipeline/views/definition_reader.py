@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views import columns, fhir_types, typed_tree
 from lambda_pipeline.views.analysis import RESERVED_VARIABLES
+from lambda_pipeline.views.table_limits import SYSTEM_COLUMNS
 
 T = TypeVar("T")
 
@@ -169,6 +170,8 @@ class Reader:
         if not self._object(item, path, COLUMN_KEYS):
             return None
         name, expression = self._name(item, path), self._expression(item, path, "path")
+        if name.lower() in SYSTEM_COLUMNS:
+            self.problem(f"{path}.name", f"{name!r} is a column that every table of PostgreSQL has")
         collection = item.get("collection", False)
         if not isinstance(collection, bool):
             self.problem(f"{path}.collection", "collection is true or false")

@@ -51,7 +51,7 @@ class View:
         resource: the resource type it looks at, such as `Patient`.
         columns: in the order of the specification.
         definition: the ViewDefinition as JSON.
-        digest: 64 hex digits over compiled text and columns: two views with one digest give equal rows.
+        digest: 64 hex digits over resource type, compiled text and columns: two views with one digest give equal rows.
         complete_body: whether the SELECT reads `meta`, or `id` elsewhere than at the root: the relation must then
             provide bodies that have both, which HAPI's stored text has not.
         statement: the compiled SELECT, with `{{relation}}` for the relation.

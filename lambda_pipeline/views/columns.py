@@ -49,12 +49,12 @@ SIZED = re.compile(
 
 
 class ColumnTypeError(Exception):
-    """A type that is not known, or that the expression cannot have.
+    """A column type that is unknown, or that the expression cannot have.
 
     Args:
         reason: what is wrong.
         hint: what to write instead; may be empty.
-        about: which part of the column is to blame: `path`, `type` or `tag`.
+        about: the part of the column that is wrong: `path`, `type` or `tag`.
     """
 
     def __init__(self, reason: str, hint: str = "", *, about: Literal["path", "type", "tag"] = "path") -> None:
@@ -66,7 +66,7 @@ class ColumnTypeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The type a column shall have.
+    """The type of a column.
 
     Attributes:
         type: the PostgreSQL type as a DDL writes it.
@@ -80,10 +80,10 @@ class Target:
 
 
 def fhir_type(name: str) -> str:
-    """The FHIR type that a column declares, which may be written as a canonical URL.
+    """The FHIR type that a column declares, as a name or a canonical URL.
 
     Raises:
-        ColumnTypeError: FHIR R4 has no such type.
+        ColumnTypeError: FHIR R4 does not have this type.
     """
     short = name
     for prefix in TYPE_PREFIXES:
@@ -91,14 +91,16 @@ def fhir_type(name: str) -> str:
     short = SYSTEM_TYPES.get(short, short)
     if short == "integer64" or fhir_types.is_type(short) or ("." in short and fhir_types.elements(short)):
         return short
-    raise ColumnTypeError(f"FHIR R4 has no type {name!r}", fhir_types.suggestion(short, fhir_types.type_names()))
+    raise ColumnTypeError(
+        f"FHIR R4 does not have a type {name!r}", fhir_types.suggestion(short, fhir_types.type_names())
+    )
 
 
 def ansi_type(name: str) -> Target:
     """The PostgreSQL type for a value of the tag `ansi/type`.
 
     Raises:
-        ColumnTypeError: it is not known, or has no exact counterpart.
+        ColumnTypeError: the value is unknown, or PostgreSQL does not have exactly this type.
     """
     text = " ".join(name.upper().split())
     sized = SIZED.fullmatch(text)
@@ -117,7 +119,7 @@ def ansi_type(name: str) -> Target:
         return Target(f"varchar({first})", family, limit=first)
     if family in ("timestamp", "timestamptz", "time") and second is None and first <= 6:
         return Target(f"{family}({first})", family)
-    raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} cannot have", about="tag")
+    raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} does not allow", about="tag")
 
 
 def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, collection: bool) -> Target:
@@ -125,31 +127,33 @@ def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, col
 
     Args:
         node: its expression.
-        declared: the FHIR type the column declares, as `fhir_type` gives it.
+        declared: the FHIR type that the column declares, as `fhir_type` gives it.
         ansi: the value of its tag `ansi/type`.
         collection: whether it holds a list.
 
     Raises:
-        ColumnTypeError: the expression cannot have that type, or none can be found.
+        ColumnTypeError: the expression cannot have that type, or its type is not known.
     """
     if isinstance(node, typed_tree.Nothing) and declared is None and ansi is None and not collection:
-        raise ColumnTypeError("this is always empty, so the column needs a type")
+        raise ColumnTypeError("the path is always empty, so the column needs a type")
     if declared is not None:
         _check_declared(node, declared)
     if collection:
         if ansi is not None:
-            raise ColumnTypeError(f"a collection is a JSON array; {ANSI_TAG} cannot change that", about="tag")
+            raise ColumnTypeError(
+                f"a column with collection is a JSON array; {ANSI_TAG} cannot change that", about="tag"
+            )
         return Target("jsonb", "jsonb")
     if ansi is not None:
         wanted = ansi_type(ansi)
         _check_ansi(node, wanted, ansi)
         return wanted
-    kind = declared or node.type
-    if kind is None:
-        raise ColumnTypeError("the type of this path is not known, so the column needs a type")
-    if not (fhir_types.is_primitive(kind) or kind == "integer64"):
+    type_name = declared or node.type
+    if type_name is None:
+        raise ColumnTypeError("the type of the path is not known, so the column needs a type")
+    if not (fhir_types.is_primitive(type_name) or type_name == "integer64"):
         return Target("jsonb", "jsonb")
-    name = POSTGRESQL_TYPES.get(kind, "text")
+    name = POSTGRESQL_TYPES.get(type_name, "text")
     return Target(name, name)
 
 
@@ -183,14 +187,14 @@ def list_expression(lowering: Lowering, node: typed_tree.Node, _wanted: Target) 
 
 def _limited(text: str, wanted: Target) -> str:
     too_long = failure("length(b.t) || ' characters'")
-    return (  # a CAST would cut it, silently
+    return (  # a CAST would cut the text silently
         f"(SELECT CASE WHEN length(b.t) > {wanted.limit} THEN {too_long} ELSE b.t END"
         f" FROM (SELECT {text} OFFSET 0) b(t))::{wanted.type}"
     )
 
 
 def _check_declared(node: typed_tree.Node, declared: str) -> None:
-    """Refuse a declared type that the expression's type cannot be written as."""
+    """Refuse a declared type that does not fit the type of the expression."""
     source = node.type
     if source is None or source == declared:
         return
@@ -212,7 +216,7 @@ def _check_declared(node: typed_tree.Node, declared: str) -> None:
 
 
 def _check_ansi(node: typed_tree.Node, wanted: Target, ansi: str) -> None:
-    """Refuse a tag that asks for a conversion which is not one of notation."""
+    """Refuse a tag that asks for more than another notation of the same value."""
     source = node.type
     if source is None:
         return

@@ -1,7 +1,7 @@
 """SQL for FHIR's dates and times, which are texts of varying precision: boundaries, comparison, and casts.
 
-All fragments take SQL text expressions. Those of boundaries and comparisons are evaluated once, in a fenced subquery,
-since each is used many times; casts take something that costs nothing to name.
+All fragments take SQL text expressions. Boundaries and comparisons evaluate them once, in a fenced subquery, and use
+them many times; casts name them several times and expect that this is cheap.
 """
 # ruff: noqa: S608 (writing SQL is the purpose)
 
@@ -26,7 +26,7 @@ def date_boundary(text: str, *, high: bool) -> str:
 def date_time_boundary(text: str, *, high: bool) -> str:
     """The first or last millisecond of a dateTime or instant, in its own zone.
 
-    Without a zone it is that of the earliest (+14:00) or latest (-12:00) place on earth.
+    A value without zone gets the zone of the earliest (+14:00) or latest (-12:00) place on earth.
     """
     return (
         f"(SELECT {_moment('b.t', 'b.z', high=high)} || coalesce(b.z, '{'-12:00' if high else '+14:00'}')"
@@ -66,10 +66,10 @@ def _moment(text: str, zone: str, *, high: bool) -> str:
 
 
 def moment(text: str, type_name: str) -> str:
-    """A whole date or dateTime as a date or timestamp: nothing else that PostgreSQL would take for one.
+    """A whole date or dateTime as a date or timestamp; other texts fail, even if PostgreSQL would read them.
 
-    `now` and `today` would be another moment in each layer, and what Python cannot hold (`infinity`, the year 10000,
-    BC) would fail whoever reads the table. The first case is for speed: what it lets through needs no closer look.
+    `now` and `today` would differ between the layers, and a moment that Python cannot hold (`infinity`, the year 10000,
+    BC) would break every reader of the table. The first case is a fast path for the usual notations.
 
     Args:
         text: SQL that is named several times.
@@ -87,7 +87,7 @@ def moment(text: str, type_name: str) -> str:
 
 
 def time_of_day(text: str, type_name: str) -> str:
-    """A time with seconds as SQL's: not `allballs`, nor what rounds to 24:00:00, which Python cannot hold."""
+    """A time with seconds as SQL `time`; `allballs` fails, and so does a time that rounds to 24:00:00."""
     value = f"({text})::{type_name}"
     return (
         f"CASE WHEN {text} LIKE '__:__:__%' THEN CASE WHEN {value} < '24:00:00' THEN {value}"
@@ -96,16 +96,16 @@ def time_of_day(text: str, type_name: str) -> str:
 
 
 def _malformed(text: str, type_name: str) -> str:
-    """An expression that fails with SQLSTATE 22007, or is NULL when the text is."""
+    """An expression that fails with SQLSTATE 22007, or is NULL when the text is NULL."""
     return f"({text} || ' is not whole')::{type_name}"
 
 
 def compare_dates(left: str, operator: str, right: str) -> str:
     """FHIRPath's comparison of dates, dateTimes and instants, each an interval as long as its precision.
 
-    One is before the other if its interval ends before the other's begins; they are equal if the intervals are; else
-    (`2012 < 2012-03`) nothing can be said, and the result is NULL. Seconds and their fractions are one precision. Two
-    values without zone are compared as they are written; if only one has a zone, the other may be in any.
+    One is before the other if its interval ends before the interval of the other begins; they are equal if the
+    intervals are equal; else (`2012 < 2012-03`) the result is NULL. Seconds and their fractions are one precision. Two
+    values without zone are compared as written; if only one has a zone, the other may be in any zone.
     """
     sign = {"=": "= 0", "!=": "<> 0", "<": "< 0", "<=": "<= 0", ">": "> 0", ">=": ">= 0"}[operator]
     low_a, high_a = (_instant("a", "za", "zb", high=high) for high in (False, True))
@@ -121,7 +121,7 @@ def compare_dates(left: str, operator: str, right: str) -> str:
 
 
 def _instant(value: str, zone: str, other_zone: str, *, high: bool) -> str:
-    """A boundary as timestamptz; what has seconds is an instant, whose boundaries are the same."""
+    """A boundary as timestamptz; both boundaries of a value with seconds are that value."""
     text, own, other = f"d.{value}", f"d.{zone}", f"d.{other_zone}"
     widest = "-12:00" if high else "+14:00"
     local = f"left({text}, length({text}) - coalesce(length({own}), 0))"

@@ -1,9 +1,10 @@
 """SQL on FHIR: a ViewDefinition becomes a validated model, typed trees, and one PostgreSQL SELECT.
 
-Read in this order: `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4), `typed_tree`, `type_rules`, `functions`
-(the table of FHIRPath functions), `analysis` (parse tree -> typed tree), `temporal`, `row_source`, `lowering` (typed
-tree -> SQL), `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model ->
-SELECT) and `compiler` (JSON -> view). Each module uses only modules before it.
+Read in this order: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
+`typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions), `analysis` (parse tree -> typed tree),
+`temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree -> SQL), `columns` (types of columns),
+`definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT) and `compiler` (JSON -> view). Each
+module uses only modules before it.
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
 differences:
@@ -15,8 +16,9 @@ differences:
   of primitives are read where the path names the element: `birthDate.extension('...')`.
 - A comparison of dates of different precision, or with and without zone, is NULL unless the answer is the same for
   every moment that the values can stand for. Strings compare by code point.
-- `decimal` is numeric with the digits as written; `dateTime` stays text. With a tag `ansi/type` of DATE or TIMESTAMP a
-  partial date is an error of its resource; `lowBoundary()` completes it. A text without zone is read as UTC.
+- `decimal` is numeric with the digits as written; `dateTime` stays text. A text that is not a value of its type fails
+  wherever a view reads it. A DATE takes a whole day as written, a TIMESTAMP a time (in UTC; without zone as written), a
+  TIMESTAMP WITH TIME ZONE a time with zone; everything else is an error of its resource.
 - A choice element without `ofType`: `exists()` tests all its types, and a member that only one type has narrows it
   (`medication.reference`). Everything else is refused.
 - In the row of an empty `forEachOrNull` every column is NULL, literals included, but `%rowIndex` is 0.

@@ -14,10 +14,10 @@
 # ruff: noqa: S608 (writing SQL is the purpose)
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from lambda_pipeline.views import fhir_types, temporal, typed_tree
+from lambda_pipeline.views import fhir_types, temporal_checks, typed_tree
 from lambda_pipeline.views.lowering import Lowering, failure
 
 ANSI_TAG = "ansi/type"
@@ -72,11 +72,13 @@ class Target:
         type: the PostgreSQL type as a DDL writes it.
         family: the type without its size.
         limit: the most characters a text may have; None for any number.
+        temporal: the FHIR type of dates or times that values must have; None for other values.
     """
 
     type: str
     family: str
     limit: int | None = None
+    temporal: str | None = None
 
 
 def fhir_type(name: str) -> str:
@@ -144,8 +146,9 @@ def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, col
                 f"a column with collection is a JSON array; {ANSI_TAG} cannot change that", about="tag"
             )
         return Target("jsonb", "jsonb")
+    temporal = _temporal_type(node.type, declared)
     if ansi is not None:
-        wanted = ansi_type(ansi)
+        wanted = replace(ansi_type(ansi), temporal=temporal)
         _check_ansi(node, wanted, ansi)
         return wanted
     type_name = declared or node.type
@@ -154,7 +157,14 @@ def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, col
     if not (fhir_types.is_primitive(type_name) or type_name == "integer64"):
         return Target("jsonb", "jsonb")
     name = POSTGRESQL_TYPES.get(type_name, "text")
-    return Target(name, name)
+    return Target(name, name, temporal=temporal)
+
+
+def _temporal_type(source: str | None, declared: str | None) -> str | None:
+    """The narrower type of dates or times of a path and a declaration; None if neither is one."""
+    if declared in fhir_types.TEMPORAL_TYPES and source not in fhir_types.TEMPORAL_TYPES - {"dateTime"}:
+        return declared
+    return source if source in fhir_types.TEMPORAL_TYPES else None
 
 
 def expression(lowering: Lowering, node: typed_tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one return per family)
@@ -169,14 +179,18 @@ def expression(lowering: Lowering, node: typed_tree.Node, wanted: Target) -> str
         case "numeric":
             return lowering.number(node) + ("" if wanted.type == "numeric" else f"::{wanted.type}")
         case "text":
-            text = lowering.text(node)
+            if wanted.temporal in (None, node.type):
+                text = lowering.text(node)
+            else:
+                text = lowering.temporal_text(node, wanted.temporal)
             return text if wanted.limit is None else _limited(text, wanted)
         case "bytea":
             return f"decode({lowering.written(node)}, 'base64')"
         case "date" | "timestamp" | "timestamptz":
-            return lowering.naming(node, lambda text: temporal.moment(text, wanted.type))
+            fhir_type = wanted.temporal or "dateTime"
+            return lowering.naming(node, lambda text: temporal_checks.moment(text, fhir_type, wanted.type))
         case "time":
-            return lowering.naming(node, lambda text: temporal.time_of_day(text, wanted.type))
+            return lowering.naming(node, lambda text: temporal_checks.time_of_day(text, wanted.type))
     return f"({lowering.whole_number(node)})::{wanted.type}"
 
 
@@ -203,7 +217,10 @@ def _check_declared(node: typed_tree.Node, declared: str) -> None:
         fits = not fhir_types.is_primitive(declared) and declared in ("BackboneElement", "Element", "Resource")
     elif declared in number:
         fits = source in number
-    elif declared in fhir_types.DATE_TYPES or declared in ("time", "base64Binary"):
+    elif declared in fhir_types.TEMPORAL_TYPES:
+        dates = source in fhir_types.DATE_TYPES and declared in fhir_types.DATE_TYPES
+        fits = (dates and "dateTime" in (source, declared)) or source in text - fhir_types.TEMPORAL_TYPES
+    elif declared == "base64Binary":
         fits = source in text
     elif declared == "boolean":
         fits = False
@@ -225,8 +242,10 @@ def _check_ansi(node: typed_tree.Node, wanted: Target, ansi: str) -> None:
             fits = fhir_types.is_primitive(source)
         case "boolean":
             fits = source == "boolean"
-        case "date" | "timestamp" | "timestamptz":
+        case "date":
             fits = source in fhir_types.DATE_TYPES
+        case "timestamp" | "timestamptz":
+            fits = source in ("dateTime", "instant")
         case "time":
             fits = source == "time"
         case "bytea":

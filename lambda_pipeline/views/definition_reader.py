@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views import columns, fhir_types, typed_tree
 from lambda_pipeline.views.analysis import RESERVED_VARIABLES
+from lambda_pipeline.views.primitives import primitive_problem
 
 T = TypeVar("T")
 
@@ -36,13 +37,6 @@ CONSTANT_TYPES = (
 )  # fmt: skip
 CONSTANT_KEYS = {fhir_types.choice_key("value", name): name for name in CONSTANT_TYPES}
 WHOLE_NUMBERS = ("integer", "positiveInt", "unsignedInt", "integer64")
-ANY_TEXT = re.compile(r".*", re.DOTALL)
-FORMATS = {
-    "date": re.compile(r"\d{4}(-\d\d(-\d\d)?)?"),
-    "dateTime": re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"),
-    "instant": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"),
-    "time": re.compile(r"\d\d:\d\d:\d\d(\.\d+)?"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +229,7 @@ class Reader:
             number = _number(value, as_text=type_name == "integer64")
             if number is not None and number.is_finite() and (type_name == "decimal" or _is_whole(number, type_name)):
                 return number
-        elif isinstance(value, str) and type_name != "boolean" and FORMATS.get(type_name, ANY_TEXT).fullmatch(value):
+        elif isinstance(value, str) and type_name != "boolean" and primitive_problem(value, type_name) is None:
             text = self._text(value, path)
             return None if text is None else text.value
         self.problem(path, f"this is not a value of type {type_name}")

@@ -18,6 +18,7 @@ TEXT_TYPES = frozenset((
 ))  # fmt: skip
 NUMBER_TYPES = frozenset(("integer", "positiveInt", "unsignedInt", "integer64", "decimal"))
 DATE_TYPES = frozenset(("date", "dateTime", "instant"))
+TEMPORAL_TYPES = DATE_TYPES | {"time"}
 PRIMITIVE_TYPES = TEXT_TYPES | NUMBER_TYPES | {"boolean"}
 ABSTRACT_RESOURCES = frozenset(("Resource", "DomainResource", "MetadataResource"))
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal as OneOf
 
+from lambda_pipeline.views.primitives import primitive_problem
+
 
 class FhirPathError(Exception):
     """An expression that does not parse, has a type error, or uses a feature that is not supported.
@@ -139,10 +141,6 @@ TOKEN = re.compile(
 )
 
 ESCAPES = {"'": "'", '"': '"', "`": "`", "\\": "\\", "/": "/", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-
-DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
-DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
-TIME = re.compile(r"T\d\d:\d\d:\d\d(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +310,11 @@ class _Parser:
 
 def _temporal(token: _Token) -> Literal:
     text = token.text[1:]
-    if DATE.fullmatch(text):
+    if primitive_problem(text, "date") is None:
         return Literal(token.position, "date", text)
-    if DATE_TIME.fullmatch(text):
+    if primitive_problem(text, "dateTime") is None:
         return Literal(token.position, "dateTime", text)
-    if TIME.fullmatch(text):
+    if text.startswith("T") and primitive_problem(text[1:], "time") is None:
         return Literal(token.position, "time", text[1:])
     raise FhirPathError(
         f"{token.text} is not a supported literal", token.position,

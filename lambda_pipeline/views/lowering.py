@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from lambda_pipeline.views import fhir_types, temporal, typed_tree
+from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree
 from lambda_pipeline.views.row_source import RowSource
 
 WRITTEN = "q.v #>> '{}'"
@@ -220,7 +220,8 @@ class Lowering:
             one = reference_key(f"{alias}.t", node.resource)
         else:
             rows, alias = self.rows(node.target), "k"
-            one = self._boundary_of(f"{alias}.t", node)
+            text = f"{alias}.t"
+            one = self._boundary_of(text if node.type == "decimal" else temporal_checks.checked(text, node.type), node)
         return Place(
             f"(SELECT jsonb_agg(to_jsonb(m.v) ORDER BY {alias}.o)"
             f" FROM (SELECT q.v #>> '{{}}', q.o FROM {rows} WITH ORDINALITY q(v, o) OFFSET 0) {alias}(t, o)"
@@ -321,13 +322,19 @@ class Lowering:
         return one
 
     def text(self, node: typed_tree.Node) -> str:
-        """The single value of any primitive type as text; fails on an array or object."""
+        """The single value of any primitive type as text; fails on an array or object, and on what is not a date."""
         if not isinstance(node, typed_tree.Path):
             return self._computed_text(node)
+        if node.type in fhir_types.TEMPORAL_TYPES:
+            return self.temporal_text(node, node.type)
         place = self.place(node)
         if not place.is_cheap or place.keys is None:
             return f"(SELECT {_text_of('q.v', WRITTEN)} FROM (SELECT {self._one(place, bare=True)}) q(v))"
         return _text_of(self._one(place), self._once(self.written(node)))
+
+    def temporal_text(self, node: typed_tree.Node, fhir_type: str) -> str:
+        """The single value as text; fails if it is not a value of a type of dates or times."""
+        return self.naming(node, lambda text: temporal_checks.checked(text, fhir_type))
 
     def written(self, node: typed_tree.Node) -> str:
         """The single value as written, for casts that fail by themselves on everything but one value."""

@@ -1,7 +1,7 @@
-"""SQL for FHIR's dates and times, which are texts of varying precision: boundaries, comparison, and casts.
+"""SQL for FHIR's dates and times, which are texts of varying precision: boundaries and comparison.
 
-All fragments take SQL text expressions. Boundaries and comparisons evaluate them once, in a fenced subquery, and use
-them many times; casts name them several times and expect that this is cheap.
+All fragments take SQL text expressions that are valid FHIR or fail (`temporal_checks`). They evaluate them once, in a
+fenced subquery, and use them many times.
 """
 # ruff: noqa: S608 (writing SQL is the purpose)
 
@@ -11,9 +11,6 @@ DATE_HIGH = (
     "CASE length({t}) WHEN 4 THEN {t} || '-12-31'"
     " WHEN 7 THEN to_char(({t} || '-01')::date + interval '1 month - 1 day', 'YYYY-MM-DD') ELSE {t} END"
 )
-USUAL_MOMENTS = ("____-__-__", "____-__-__T__:__:__%:__", "____-__-__T__:__:__%Z")
-MOMENT = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[-+][0-9]{2}:[0-9]{2})?)?$"
-FIRST_HELD, LAST_HELD = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
 ZONE = "substring({t} FROM 'T.*(Z|[+-][0-9][0-9]:[0-9][0-9])$')"
 """The zone at the end of a dateTime; NULL when it has none."""
 
@@ -63,41 +60,6 @@ def _moment(text: str, zone: str, *, high: bool) -> str:
         f"CASE WHEN {local} LIKE '%.%' THEN left(rpad({local}, 23, '0'), 23)"
         f" ELSE {local} || substr('{FIRST_MOMENT}', length({local}) + 1) END"
     )
-
-
-def moment(text: str, type_name: str) -> str:
-    """A whole date or dateTime as a date or timestamp; other texts fail, even if PostgreSQL would read them.
-
-    `now` and `today` would differ between the layers, and a moment that Python cannot hold (`infinity`, the year 10000,
-    BC) would break every reader of the table. The first case is a fast path for the usual notations.
-
-    Args:
-        text: SQL that is named several times.
-        type_name: `date`, `timestamp` or `timestamptz`, perhaps with a precision.
-    """
-    value = f"({text})::{type_name}"
-    if type_name.partition("(")[0] == "timestamp":
-        value = f"(({text})::timestamptz AT TIME ZONE 'UTC')::{type_name}"
-    shape = " OR ".join(f"{text} LIKE '{like}'" for like in USUAL_MOMENTS)
-    return (
-        f"CASE WHEN ({shape}) AND {text} COLLATE \"C\" > '0002' AND {text} COLLATE \"C\" < '9999' THEN {value}"
-        f" WHEN {text} ~ '{MOMENT}' THEN CASE WHEN {value} BETWEEN '{FIRST_HELD}' AND '{LAST_HELD}' THEN {value}"
-        f" ELSE {_malformed(text, type_name)} END ELSE {_malformed(text, type_name)} END"
-    )
-
-
-def time_of_day(text: str, type_name: str) -> str:
-    """A time with seconds as SQL `time`; `allballs` fails, and so does a time that rounds to 24:00:00."""
-    value = f"({text})::{type_name}"
-    return (
-        f"CASE WHEN {text} LIKE '__:__:__%' THEN CASE WHEN {value} < '24:00:00' THEN {value}"
-        f" ELSE {_malformed(text, type_name)} END ELSE {_malformed(text, type_name)} END"
-    )
-
-
-def _malformed(text: str, type_name: str) -> str:
-    """An expression that fails with SQLSTATE 22007, or is NULL when the text is NULL."""
-    return f"({text} || ' is not whole')::{type_name}"
 
 
 def compare_dates(left: str, operator: str, right: str) -> str:

@@ -83,3 +83,13 @@ def test_the_published_view_can_be_asked_from_the_launchpad(night: Site, job: st
     run = night.run(job, config)
     assert run.success, said(run)
     assert output(run)["rows"] == 3
+
+
+def test_the_sensor_reports_a_view_that_a_refresh_elsewhere_left_out(night: Site) -> None:
+    with night.deployment.database.connect() as connection:
+        connection.execute("DROP TABLE sqlonfhir.patients__1 CASCADE")
+        connection.execute("CREATE TABLE sqlonfhir.patients__2 ()")
+    assert set(night.deployment.refresh().views) == {"conditions"}
+    night.tick()
+    assert problem(night) == (False, 'relation "patients__2" already exists')
+    assert problem(night, "conditions") == (True, "none")

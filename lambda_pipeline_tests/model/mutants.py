@@ -203,7 +203,7 @@ state = state and self.overlay.publish(
     ),
     Mutant(
         "a refresh does not write down the keys of what changed",
-        "batch.refresh:_Refresh.publish",
+        "batch.refresh:_Refresh._record_keys",
         "record_changed_keys(self.connection, self.filler.tables, changed)",
         "record_changed_keys(self.connection, self.filler.tables, {})",
         ("oddities",),
@@ -216,7 +216,7 @@ state = state and self.overlay.publish(
     ),
     Mutant(
         "a changed definition keeps the old rows",
-        "batch.refresh:_Refresh._build_or_update",
+        "batch.refresh:_Refresh._attempts",
         "before is None or before.view.digest != view.digest",
         "before is None",
         ("views",),

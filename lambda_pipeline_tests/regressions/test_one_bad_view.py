@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lambda_pipeline.batch.generation import Generation
-from lambda_pipeline.errors import RefreshError, ViewNotPublishedError
+from lambda_pipeline.errors import Problem, RefreshError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
-from lambda_pipeline.views import lint
+from lambda_pipeline.views import BrokenFile, lint
 from lambda_pipeline_tests.support.definitions import CONDITIONS, DEFINITIONS, HEIGHTS, PATIENTS
 from lambda_pipeline_tests.support.hospital import condition, height, patient
 from lambda_pipeline_tests.support.worlds import World
@@ -188,10 +188,15 @@ def test_a_view_that_was_left_out_is_built_by_the_next_refresh(published_cohort:
     with world.demo.open_transaction() as transaction:
         transaction.delete("Condition", "dm-b")
         transaction.expunge("Condition", "dm-b")
+    world.demo.update(condition("dm-new", "a"))
     world.poll()
     generation = world.refresh()
     assert (generation.failures, generation.views["conditions"].build_kind) == ({}, "full")
-    assert generation.views["conditions"].row_count == 1
+    assert generation.views["conditions"].row_count == 2
+    with world.demo.open_transaction() as transaction:
+        transaction.delete("Condition", "dm-new")
+        transaction.expunge("Condition", "dm-new")
+    assert world.refresh().views["conditions"].row_count == 1
     world.poll()
     world.assert_exact()
     world.demo.update(condition("dm-e", "a"))
@@ -230,6 +235,78 @@ def test_an_error_that_ends_the_transaction_fails_the_refresh(published_cohort: 
     with pytest.raises(RefreshError, match="the refresh failed"):
         world.refresh()
     assert served(world).number == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_histories_with_bad_views_stay_exact(empty_world: World, seed: int) -> None:
+    """Broken files, refused definitions, damaged tables and long values, between changes of all kinds."""
+    history = History(empty_world, random.Random(seed))
+    for _ in range(25):
+        history.step()
+    assert history.compared
+
+
+class History:
+    """A random history: after each poll or refresh every published view is compared with its recompute."""
+
+    def __init__(self, world: World, chance: random.Random) -> None:
+        self.world = world
+        self.chance = chance
+        self.definitions = {str(each["name"]): each for each in (indexed(PATIENTS, "family"), *DEFINITIONS[1:])}
+        self.broken: set[str] = set()
+        self.compared = 0
+        self.refresh()
+
+    def step(self) -> None:
+        actions = [self.write, self.write, self.remove, self.break_file, self.change, self.damage, self.poll]
+        self.chance.choice([*actions, self.refresh, self.refresh])()
+
+    def write(self) -> None:
+        name = f"p{self.chance.randrange(6)}"
+        family = random_text(self.chance.choice([3, 9_000]))
+        self.world.demo.update(patient(name, self.chance.choice(["male", "female"]), name=[{"family": family}]))
+        self.world.demo.update(condition(f"c-{name}", name, code=str(self.chance.randrange(9))))
+
+    def remove(self) -> None:
+        kind, name = self.chance.choice([("Patient", "p0"), ("Patient", "p1"), ("Condition", "c-p2")])
+        with self.world.demo.open_transaction() as transaction:
+            if transaction.find_existing([(kind, name)]):
+                transaction.delete(kind, name)
+                if self.chance.random() < 0.5:
+                    transaction.expunge(kind, name)
+
+    def break_file(self) -> None:
+        self.broken ^= {self.chance.choice(sorted(self.definitions))}
+
+    def change(self) -> None:
+        name = self.chance.choice(sorted(self.definitions))
+        changed = copy.deepcopy(self.definitions[name])
+        (changed["select"][0]["column"][0])["path"] = self.chance.choice(["getResourceKey()", "id"])
+        self.definitions[name] = changed
+
+    def damage(self) -> None:
+        name, number = self.chance.choice(sorted(self.definitions)), served(self.world).number + 1
+        execute(self.world, f"CREATE TABLE IF NOT EXISTS sqlonfhir.{name}__{number} ()")
+        if name in served(self.world).views and self.chance.random() < 0.5:
+            execute(self.world, f"DROP TABLE sqlonfhir.{served(self.world).views[name].table_name} CASCADE")
+            self.refresh()
+
+    def poll(self) -> None:
+        self.world.poll()
+        self.compare()
+
+    def refresh(self) -> None:
+        self.world.use([each for name, each in self.definitions.items() if name not in self.broken])
+        files = [BrokenFile(f"{name}.json", name, True, (Problem(name, "$", "broken"),)) for name in self.broken]
+        self.world.refresh(broken=files, full=self.chance.random() < 0.2)
+        self.compare()
+        self.world.poll()
+        self.compare()
+
+    def compare(self) -> None:
+        self.compared += 1
+        for name in served(self.world).views:
+            assert self.world.rows(name) == self.world.rows(name, "source"), name
 
 
 # --- the type of a view

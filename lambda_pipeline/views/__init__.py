@@ -2,16 +2,16 @@
 
 Read in this order: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
 `typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions), `analysis` (parse tree -> typed tree),
-`temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree -> SQL), `columns` (types of columns),
-`definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT) and `compiler` (JSON -> view), and
-`folder` (all files). Each module uses only modules before it.
+`sql_text`, `shapes` (the check of JSON shapes), `temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree
+-> SQL), `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
+`compiler` (JSON -> view) and `folder` (all files). Each module uses only modules before it.
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
 differences:
 
-- A path that gives several values where one is needed fails with SQLSTATE 21000; the view must say `first()`. An array
-  or object where FHIR has a primitive fails with 22P02. On the way to a single value, a list where FHIR allows one
-  element, or an object where FHIR has a list, gives no value: neither is FHIR, and HAPI stores neither.
+- A path that gives several values where one is needed fails with SQLSTATE 21000; the view must say `first()`.
+- An element on a path of the view whose JSON shape is not FHIR's fails with 22023, in columns, criteria and keys alike:
+  a list where FHIR has one element or an object where it has a list, a string where it has an object or a number.
 - An element that has only extensions (`_birthDate`) exists for `exists()` and `empty()`, and has no value. Extensions
   of primitives are read where the path names the element: `birthDate.extension('...')`.
 - A comparison of dates of different precision, or with and without zone, is NULL unless the answer is the same for

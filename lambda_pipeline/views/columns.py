@@ -19,7 +19,8 @@ from decimal import Decimal
 from typing import Literal
 
 from lambda_pipeline.views import fhir_types, temporal_checks, typed_tree
-from lambda_pipeline.views.lowering import Lowering, failure
+from lambda_pipeline.views.lowering import Lowering
+from lambda_pipeline.views.sql_text import failure
 
 ANSI_TAG = "ansi/type"
 INDEX_TAG = "lambda_pipeline/index"

@@ -9,14 +9,14 @@ column then evaluates it in one of four ways:
     one value   base -> 'key' where FHIR allows only one; else (SELECT jsonb_path_query(base, path)), which fails with
                 SQLSTATE 21000 if there are several
 
-Some SQL names a text several times: to check that it is not an array or object, or to split a reference. Such a text
-becomes a column of its row source (`row_source`), unless it belongs to an element that only criteria test.
+All SQL here takes elements to have the JSON shape of FHIR: `shapes` writes the check. Some SQL names a text several
+times, to check a date or to split a reference. Such a text becomes a column of its row source (`row_source`), unless it
+belongs to an element that only criteria test.
 
 Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`: lax mode leaves the last array whole.
 """
 # ruff: noqa: S608, PLR0911 (writing SQL is the purpose; one case per class of node)
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,8 +24,8 @@ from decimal import Decimal
 
 from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree
 from lambda_pipeline.views.row_source import RowSource
+from lambda_pipeline.views.sql_text import json_string, quoted
 
-WRITTEN = "q.v #>> '{}'"
 OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
@@ -72,29 +72,6 @@ class Place:
     def filter(self, criteria: str) -> "Place":
         """Only the elements for which a jsonpath predicate is true."""
         return replace(self, path=f"{self.path} ? ({criteria})", keys=None, ends_in_member=False)
-
-
-def quoted(text: str) -> str:
-    """An SQL string literal on one line, so that later indentation does not change it."""
-    doubled = text.replace("'", "''")
-    if "\n" not in text:
-        return f"'{doubled}'"
-    return "E'" + doubled.replace("\\", "\\\\").replace("\n", "\\n") + "'"
-
-
-def json_string(text: str) -> str:
-    """A string literal of JSON and jsonpath."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def identifier(name: str) -> str:
-    """A quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def failure(text: str, cast: str = "text") -> str:
-    """An expression that fails with SQLSTATE 22P02 and names `text` (an SQL text expression, not a constant)."""
-    return f"({text})::integer::text" + (f"::{cast}" if cast != "text" else "")
 
 
 class Lowering:
@@ -314,30 +291,20 @@ class Lowering:
     def json(self, node: typed_tree.Node) -> str:
         """The single value as jsonb."""
         self._note_whole(node)
-        place = self.place(node)
-        one = self._one(place)
-        if place.keys and place.is_cheap and isinstance(place.keys[-1], str):
-            array = failure(f"jsonb_typeof({one}) || ' instead of one element'", "jsonb")
-            return f"CASE WHEN jsonb_typeof({one}) = 'array' THEN {array} ELSE {one} END"
-        return one
+        return self._one(self.place(node))
 
     def text(self, node: typed_tree.Node) -> str:
-        """The single value of any primitive type as text; fails on an array or object, and on what is not a date."""
-        if not isinstance(node, typed_tree.Path):
-            return self._computed_text(node)
-        if node.type in fhir_types.TEMPORAL_TYPES:
+        """The single value of any primitive type as text; fails on a date or time that is not FHIR."""
+        if isinstance(node, typed_tree.Path) and node.type in fhir_types.TEMPORAL_TYPES:
             return self.temporal_text(node, node.type)
-        place = self.place(node)
-        if not place.is_cheap or place.keys is None:
-            return f"(SELECT {_text_of('q.v', WRITTEN)} FROM (SELECT {self._one(place, bare=True)}) q(v))"
-        return _text_of(self._one(place), self._once(self.written(node)))
+        return self.written(node)
 
     def temporal_text(self, node: typed_tree.Node, fhir_type: str) -> str:
         """The single value as text; fails if it is not a value of a type of dates or times."""
         return self.naming(node, lambda text: temporal_checks.checked(text, fhir_type))
 
     def written(self, node: typed_tree.Node) -> str:
-        """The single value as written, for casts that fail by themselves on everything but one value."""
+        """The single value as written, not checked."""
         if not isinstance(node, typed_tree.Path):
             return self._computed_text(node)
         place = self.place(node)
@@ -394,14 +361,13 @@ class Lowering:
             else f"trim_scale({self.number(node)})::text"
         )
 
-    def _one(self, place: Place, *, bare: bool = False) -> str:
-        """The single element of a place; several fail. `bare` omits the SELECT around a set-returning function."""
+    def _one(self, place: Place) -> str:
+        """The single element of a place; several fail."""
         if not place.path:
             return place.base
         if place.keys and place.is_cheap:
             return _operator(place, text=False)
-        query = f"jsonb_path_query({place.base}, {place.jsonpath})"
-        return query if bare else f"(SELECT {query})"
+        return f"(SELECT jsonb_path_query({place.base}, {place.jsonpath}))"
 
     def naming(self, node: typed_tree.Node, make: Callable[[str], str]) -> str:
         """SQL that names the single value, as written, several times."""
@@ -497,18 +463,6 @@ def reference_key(text: str, resource: str | None) -> str:
     return (
         f"CASE WHEN {is_relative} AND strpos({text}, '?') = 0 AND split_part({text}, '/', 3) IN ('', '_history')"
         f" THEN nullif(split_part({text}, '/', 2), '') END"
-    )
-
-
-def _text_of(one: str, written: str) -> str:
-    """A JSON primitive as text; an array or object fails.
-
-    Only for a text that begins with `[` or `{` (91 and 123, which differ only in the bit 32) the JSON type is checked.
-    """
-    wrong = failure(f"jsonb_typeof({one}) || ' instead of one value'")
-    return (
-        f"CASE WHEN ascii({written}) | 32 = 123 AND jsonb_typeof({one}) IN ('array', 'object')"
-        f" THEN {wrong} ELSE {written} END"
     )
 
 

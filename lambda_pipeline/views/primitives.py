@@ -8,21 +8,21 @@ February is not a date. What a partial date stands for is the subject of `tempor
 import re
 from collections.abc import Mapping
 
-YEAR = "(?:[1-9][0-9]{3}|0[0-9]{2}[1-9]|0[0-9][1-9]0|0[1-9]00)"
+YEAR = "(?!0000)[0-9]{4}"
+YEAR_OR_MONTH = f"{YEAR}(?:-(?:0[1-9]|1[0-2]))?"
 LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 DAY = (
     f"(?:{YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{LEAP_YEAR}-02-29)"
 )
-DATE = f"(?:{YEAR}(?:-(?:0[1-9]|1[0-2]))?|{DAY})"
 ZONE = "(?:Z|[-+](?:0[0-9]|1[0-3]):[0-5][0-9]|[-+]14:00)"
 MINUTES = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 SECONDS = "(?:[0-5][0-9]|60)(?:[.][0-9]+)?"
 CLOCK = f"{MINUTES}(?::{SECONDS})?"
 
 TEMPORAL_PATTERNS: Mapping[str, str] = {
-    "date": DATE,
-    "dateTime": f"(?:{DATE}|{DAY}T{CLOCK}{ZONE}?)",
+    "date": f"(?:{YEAR_OR_MONTH}|{DAY})",
+    "dateTime": f"(?:{YEAR_OR_MONTH}|{DAY}(?:T{CLOCK}{ZONE}?)?)",
     "instant": f"{DAY}T{MINUTES}:{SECONDS}{ZONE}",
     "time": f"{MINUTES}:{SECONDS}",
 }

@@ -18,15 +18,6 @@ alias, so that an expression has the same text in each of them. They cost much l
 # ruff: noqa: S608 (writing SQL is the purpose)
 
 import re
-from dataclasses import dataclass, field
-
-
-@dataclass(slots=True)
-class _Subquery:
-    """One subquery: the conditions that its rows have to meet, then the columns that are computed for those rows."""
-
-    conditions: list[str] = field(default_factory=list)
-    columns: list[tuple[str, str]] = field(default_factory=list)
 
 
 class RowSource:
@@ -38,16 +29,16 @@ class RowSource:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self._subqueries: list[_Subquery] = []
-        self._first_open = 0
+        self._subqueries: list[list[tuple[str, str]]] = [[]]
+        self._kept_at = 0
         self._known: dict[str, tuple[str, int]] = {}
 
     def column(self, expression: str, letter: str) -> str:
         """Compute an expression once per row.
 
         Args:
-            expression: SQL over this FROM item and those before it. It is evaluated for every row that the conditions
-                so far let pass, even if no column needs it there: it must not fail on valid FHIR.
+            expression: SQL over this FROM item and those before it. It is evaluated for every row that the condition
+                lets pass, even if no column needs it there: it must not fail on valid FHIR.
             letter: first letter of the name of its column.
 
         Returns:
@@ -55,42 +46,38 @@ class RowSource:
         """
         if expression not in self._known:
             depth = max((below + 1 for used, below in self._known.values() if _names(expression, used)), default=0)
-            depth = max(depth, self._first_open)
+            depth = max(depth, self._kept_at)
             name = f"{letter}{len(self._known) + 1}"
-            self._subquery(depth).columns.append((expression, name))
+            while len(self._subqueries) <= depth:
+                self._subqueries.append([])
+            self._subqueries[depth].append((expression, name))
             self._known[expression] = (f"{self.alias}.{name}", depth)
         return self._known[expression][0]
 
-    def keep(self, conditions: list[str]) -> None:
-        """Keep only the rows for which the conditions are true; later columns are not computed for the other rows."""
-        if conditions:
-            self._first_open = len(self._subqueries)
-            self._subquery(self._first_open).conditions += conditions
+    def keep(self) -> None:
+        """Compute the columns so far for every row, and later columns only for rows that meet the condition."""
+        if self._known:
+            self._kept_at = len(self._subqueries)
+            self._subqueries.append([])
 
     def mentions(self, text: str) -> bool:
         """Whether a text occurs in an expression of this source."""
         return any(text in expression for expression in self._known)
 
-    def around(self, item: str) -> str:
+    def around(self, item: str, condition: str = "") -> str:
         """The FROM item with its columns.
 
         Args:
             item: the FROM item, with its alias.
+            condition: on rows; empty to keep all rows. It sees the columns from before `keep`.
         """
-        for subquery in self._subqueries:
-            columns = "".join(f",\n        {expression} AS {name}" for expression, name in subquery.columns)
-            where = "".join(
-                f"\n  {'WHERE' if index == 0 else '  AND'} {condition}"
-                for index, condition in enumerate(subquery.conditions)
-            )
-            fence = "\n OFFSET 0" if subquery.columns else ""
-            item = f"(SELECT {self.alias}.*{columns}\n   FROM {indented(item, 8)}{where}{fence}) {self.alias}"
+        for depth, listed in enumerate(self._subqueries):
+            columns = "".join(f",\n        {expression} AS {name}" for expression, name in listed)
+            where = f"\n  WHERE {condition}" if condition and depth == self._kept_at else ""
+            fence = "\n OFFSET 0" if listed else ""
+            if columns or where:
+                item = f"(SELECT {self.alias}.*{columns}\n   FROM {indented(item, 8)}{where}{fence}) {self.alias}"
         return item
-
-    def _subquery(self, depth: int) -> _Subquery:
-        while len(self._subqueries) <= depth:
-            self._subqueries.append(_Subquery())
-        return self._subqueries[depth]
 
 
 def _names(expression: str, column: str) -> bool:

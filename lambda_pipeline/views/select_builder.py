@@ -9,18 +9,20 @@ may be empty, need a subquery of their own.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views import columns, fhir_types, fhirpath, type_rules, typed_tree
 from lambda_pipeline.views.analysis import Analysis, UnknownElementError
 from lambda_pipeline.views.definition_reader import ColumnModel, Select, Text, ViewModel
 from lambda_pipeline.views.fhirpath import FhirPathError
-from lambda_pipeline.views.lowering import Lowering, Place, identifier, quoted
+from lambda_pipeline.views.lowering import Lowering, Place
 from lambda_pipeline.views.row_source import RowSource, indented
+from lambda_pipeline.views.shapes import Shape, Shapes, guard
+from lambda_pipeline.views.sql_text import identifier, quoted
 from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column
 
-T = TypeVar("T")
+STEP = typed_tree.Focus("step", None)
+"""The element that a step of `repeat` is applied to."""
 
 _RESOURCES = f"""(SELECT r.partition, r.id, r.version, r.body AS j
    FROM ({RELATION_PLACEHOLDER}) r
@@ -89,12 +91,15 @@ class Statement:
         self.problems: list[Problem] = []
         self.analysis = Analysis(model.resource, model.constants)
         self.lowering = Lowering(model.resource)
+        self.shapes = Shapes(model.resource)
 
     def compile(self) -> tuple[str, tuple[Column, ...]]:
         """The statement, with `{{relation}}` for the relation, and the columns."""
         resources = RowSource("s")
         root = EvaluationScope(self.analysis.resource, "0", resources, broken=not self.model.resource)
-        resources.keep([self._condition(where, root) for where in self.model.where])
+        conditions = [self._condition(where, root) for where in self.model.where]
+        condition = guard(self.shapes.resource, "s.j", " AND ".join(conditions))
+        resources.keep()
         part = self._together(self._select(select, root) for select in self.model.select)
         self._unique(part)
         # `where` is compiled first because it decides for which rows the rest is computed; readers expect it last.
@@ -103,7 +108,9 @@ class Statement:
         for output in part.outputs:
             lines[-1] += ","
             lines += [f"       {_comment(output.column)}", f"       {output.sql} AS {identifier(output.column.name)}"]
-        item = resources.around(_RESOURCES)
+        rest = guard(self.shapes.resource, "s.j")
+        condition = f"CASE WHEN {condition} THEN {rest} END" if condition and rest else condition or rest
+        item = resources.around(_RESOURCES, condition)
         lines += [f"  FROM {indented(item, 7)}", *part.sources]
         lines += _where(part.conditions)
         return "\n".join(lines), tuple(output.column for output in part.outputs)
@@ -178,7 +185,8 @@ class Statement:
         )
 
     def _repeat(self, select: Select, scope: EvaluationScope) -> Part:
-        inner, steps = self._repeated(select, scope)
+        shape = Shape(None)
+        inner, steps = self._repeated(select, scope, shape)
         walk, alias = self.lowering.new_alias("w"), inner.focus.name
         start = self.lowering.place(scope.focus).base
         values = ", ".join(f"({index}::bigint, {quoted(step)}::jsonpath)" for index, step in enumerate(steps, start=1))
@@ -194,8 +202,8 @@ class Statement:
             f" SELECT {walk}.v, row_number() OVER (ORDER BY {walk}.k) AS o FROM {walk}) {alias}"
         )
         content = self._content(select, inner)
-        source = f" CROSS JOIN LATERAL {indented(inner.source.around(item), 7)}"
-        return replace(content, sources=(source, *content.sources))
+        item = inner.source.around(item, guard(shape, f"{alias}.v"))
+        return replace(content, sources=(f" CROSS JOIN LATERAL {indented(item, 7)}", *content.sources))
 
     def _iteration(self, path: Text, scope: EvaluationScope) -> tuple[typed_tree.Node, EvaluationScope]:
         """The typed tree of an iterator's path, and the scope of the selects inside."""
@@ -204,6 +212,7 @@ class Statement:
             return typed_tree.Nothing(), replace(scope, broken=True)
         alias = self.lowering.new_alias("f")
         focus = typed_tree.Focus(alias, node.type)
+        self.shapes.bind(focus, self.shapes.read(node))
         if node.many:
             self.lowering.bind(focus, f"{alias}.v")
             return node, EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias))
@@ -238,15 +247,18 @@ class Statement:
 
         return self._analyzed(text, scope, analyze, unknown_is_error=unknown_is_error)
 
-    def _repeated(self, select: Select, scope: EvaluationScope) -> tuple[EvaluationScope, tuple[str, ...]]:
+    def _repeated(
+        self, select: Select, scope: EvaluationScope, shape: Shape
+    ) -> tuple[EvaluationScope, tuple[str, ...]]:
         """The scope of the selects inside a `repeat`, and its steps as jsonpath.
 
         A step may exist only for some of the elements that it is applied to (`answer.item` does not exist for the
         resource). A step that exists for none of them is a mistake, unless FHIR R4 has an element of that name
-        elsewhere: such a step reaches nothing.
+        elsewhere: such a step reaches nothing. `shape` becomes the shape of the elements that are reached.
         """
         steps: dict[str, str] = {}
         unknown: dict[str, UnknownElementError] = {}
+        nodes: list[tuple[str | None, typed_tree.Node]] = []
         reached: list[str | None] = []
         repeated = [scope.focus.type]
         for type_name in repeated:
@@ -260,6 +272,7 @@ class Statement:
                     return replace(scope, broken=True), ()
                 steps[path.path] = self.lowering.place(step).elements
                 reached.append(step.type)
+                nodes.append((type_name, step))
                 repeated += [step.type] if step.type not in repeated else []
         for path in select.repeat:
             if path.path not in steps:
@@ -272,8 +285,21 @@ class Statement:
         alias = self.lowering.new_alias("f")
         focus = typed_tree.Focus(alias, next(iter(types), None))
         self.lowering.bind(focus, f"{alias}.v")
+        self.shapes.bind(focus, shape)
+        self._read_steps(nodes, (scope.focus, focus))
         broken = any(problem.path.startswith(f"{select.json_path}.repeat") for problem in self.problems)
         return EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias), broken), tuple(steps.values())
+
+    def _read_steps(
+        self, steps: list[tuple[str | None, typed_tree.Node]], foci: tuple[typed_tree.Focus, typed_tree.Focus]
+    ) -> None:
+        """Record the elements that the steps of a `repeat` read, below its start and below what it reaches."""
+        for applied_to, step in steps:
+            for focus in foci:
+                if applied_to == focus.type:
+                    self.shapes.bind(STEP, self.shapes.read(focus))
+                    self.shapes.read(step)
+        self.shapes.bind(STEP, None)
 
     def _step(self, path: Text, scope: EvaluationScope, type_name: str | None) -> typed_tree.Node | None:
         """A step of `repeat` applied to an element of a type; None if there is a problem.
@@ -281,10 +307,10 @@ class Statement:
         Raises:
             UnknownElementError: the type does not have this element.
         """
-        focus = typed_tree.Focus("step", type_name)
-        self.lowering.bind(focus, "step")
+        focus = replace(STEP, type=type_name)
+        self.lowering.bind(focus, STEP.name)
         node = self._path(path, replace(scope, focus=focus), unknown_is_error=False)
-        if node is not None and (node == focus or self.lowering.place(node).base != "step"):
+        if node is not None and (node == focus or self.lowering.place(node).base != STEP.name):
             self._problem(path.path, f"{path.value!r} cannot be repeated: it is not a path of elements and filters")
             return None
         return node
@@ -294,7 +320,7 @@ class Statement:
         name = parsed.name if isinstance(parsed, fhirpath.Member) and parsed.target is None else ""
         if unknown.hint or not fhir_types.elements_elsewhere(name):
             self._problem(path.path, unknown.quoting(path.value), unknown.hint)
-        return Place("step").member(name, repeats=True).elements
+        return Place(STEP.name).member(name, repeats=True).elements
 
     # ---- columns -----------------------------------------------------------------------------------------------------
 
@@ -364,19 +390,23 @@ class Statement:
         self,
         text: Text,
         scope: EvaluationScope,
-        analyze: Callable[[fhirpath.Expression], T],
+        analyze: Callable[[fhirpath.Expression], typed_tree.Node],
         *,
         unknown_is_error: bool = True,
-    ) -> T | None:
+    ) -> typed_tree.Node | None:
         """The result of `analyze` for an expression; None if there is a problem here or in an iterator around it."""
         try:
             expression = fhirpath.parse(text.value)
-            return None if scope.broken else analyze(expression)
+            if scope.broken:
+                return None
+            node = analyze(expression)
         except FhirPathError as error:
             if isinstance(error, UnknownElementError) and not unknown_is_error:
                 raise
             self._problem(text.path, error.quoting(text.value), error.hint)
-        return None
+            return None
+        self.shapes.read(node)
+        return node
 
     def _lowered(self, scope: EvaluationScope, write: Callable[[], str]) -> str:
         """Write SQL for the rows of a scope."""

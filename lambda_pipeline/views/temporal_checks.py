@@ -9,7 +9,7 @@ from lambda_pipeline.views import primitives
 
 USUAL = (
     "____-__-__", "____-__-__T__:__:__Z", "____-__-__T__:__:__-0_:__", "____-__-__T__:__:__+0_:__",
-    "____-__-__T__:__:__.___Z", "____-__-__T__:__:__.___-0_:__", "____-__-__T__:__:__.___+0_:__",
+    "____-__-__T__:__:__.%Z", "____-__-__T__:__:__.%-0_:__", "____-__-__T__:__:__.%+0_:__",
 )  # fmt: skip
 """The usual notations: a short regular expression and a cast check these four times faster than the exact pattern."""
 

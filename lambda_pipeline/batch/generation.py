@@ -5,7 +5,7 @@ The argument: docs/guarantees.md, "A generation is one snapshot".
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -139,6 +139,13 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
     )
 
 
+def published_before(connection: Connection, names: Collection[str]) -> dict[str, View]:
+    """The newest definition that any generation held of these views, by name; a view without one is missing."""
+    cursor = connection.cursor(row_factory=dict_row)
+    rows = cursor.execute(_NEWEST_DEFINITIONS, {"views": sorted(names)})
+    return {row["view"]: _published_view(row).view for row in rows}
+
+
 def published_digests(connection: Connection) -> dict[str, str]:
     """Digest of each view of the newest generation, by name; empty before the first. Reads no definition."""
     if not installed(connection):
@@ -217,10 +224,15 @@ SELECT generation AS number, kind AS build_kind, mark, published_at, changes, re
  WHERE %(below)s::bigint IS NULL OR generation < %(below)s
  ORDER BY generation DESC LIMIT 1"""
 
-_VIEWS = """
-SELECT view, resource_type, digest, relation AS table_name, made AS build_kind, row_count, resources, quarantined,
+_COLUMNS = """
+       view, resource_type, digest, relation AS table_name, made AS build_kind, row_count, resources, quarantined,
        rows_written, seconds, columns, complete_body, statement, definition
-  FROM sqlonfhir.generation_view WHERE generation = %(generation)s ORDER BY view"""
+  FROM sqlonfhir.generation_view"""
+
+_VIEWS = f"SELECT {_COLUMNS} WHERE generation = %(generation)s ORDER BY view"
+
+_NEWEST_DEFINITIONS = f"""
+SELECT DISTINCT ON (view) {_COLUMNS} WHERE view = ANY (%(views)s) ORDER BY view, generation DESC"""
 
 _DIGESTS = """
 SELECT view, digest FROM sqlonfhir.generation_view

@@ -22,7 +22,15 @@ from psycopg import sql
 
 from lambda_pipeline.batch import view_tables
 from lambda_pipeline.batch.fill import Filler
-from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, Repairs, published, record
+from lambda_pipeline.batch.generation import (
+    SCHEMA,
+    Generation,
+    PublishedView,
+    Repairs,
+    published,
+    published_before,
+    record,
+)
 from lambda_pipeline.batch.key_comparison import (
     ChangedResource,
     compare_keys,
@@ -141,7 +149,8 @@ def _publish(
         connection.execute("SET LOCAL jit = off")
         connection.execute("SET LOCAL work_mem = '64MB'")
         last = published(connection)
-        wanted = wanted_views(last, views, broken)
+        left_out = published_before(connection, last.failures.keys() - last.views.keys()) if last else {}
+        wanted = wanted_views(last, views, broken, left_out)
         if last and not wanted:
             raise RefreshError(
                 "there is no view definition, and the refresh would retire every view",

@@ -4,8 +4,9 @@ A view whose file is gone is retired. A view whose file is there but does not co
 typing error must not take a view away from those who ask it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.views import BrokenFile, View, problems_by_view
@@ -27,15 +28,21 @@ class WantedView:
     problem: str = ""
 
 
-def wanted_views(last: Generation | None, views: Sequence[View], broken: Sequence[BrokenFile]) -> list[WantedView]:
+def wanted_views(
+    last: Generation | None,
+    views: Sequence[View],
+    broken: Sequence[BrokenFile],
+    left_out: Mapping[str, View] = MappingProxyType({}),
+) -> list[WantedView]:
     """What to make, by name.
 
     Args:
         last: the published generation.
         views: of the files that compile.
         broken: the other files.
+        left_out: definitions that were published until a refresh could not make their views.
     """
-    published = {name: known.view for name, known in last.views.items()} if last else {}
+    published = {**left_out, **({name: known.view for name, known in last.views.items()} if last else {})}
     wanted = {}
     for view in views:
         before = published.get(view.name)

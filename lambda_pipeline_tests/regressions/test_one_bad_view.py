@@ -204,6 +204,22 @@ def test_a_view_that_was_left_out_is_built_by_the_next_refresh(published_cohort:
     world.assert_exact()
 
 
+def test_a_view_that_was_left_out_while_its_file_was_broken_is_built_as_it_was_published(
+    published_cohort: World,
+) -> None:
+    """Two faults in one night must not make a view wait for its file."""
+    world = published_cohort
+    broken = [BrokenFile("patients.json", "patients", True, (Problem("patients.json", "$", "broken"),))]
+    world.use(DEFINITIONS[1:])
+    break_view(world, "patients", 1)
+    assert "patients" not in world.refresh(broken=broken).views
+    generation = world.refresh(broken=broken)
+    assert generation.views["patients"].row_count == 3
+    assert generation.failures == {"patients": "patients.json: $: broken"}
+    world.poll()
+    assert world.rows("patients") == world.rows("patients", "source")
+
+
 def test_a_full_build_that_fails_for_one_view_updates_its_table(published_cohort: World) -> None:
     """The view is worth no less than before the full build was asked for."""
     world = published_cohort

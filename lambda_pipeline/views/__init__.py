@@ -24,7 +24,7 @@ differences:
 - In the row of an empty `forEachOrNull` every column is NULL, literals included, but `%rowIndex` is 0.
 """
 
-from lambda_pipeline.views.compiler import compile_view, lint, load_views
+from lambda_pipeline.views.compiler import compile_view, find_warnings, lint, load_views
 from lambda_pipeline.views.view import Column, View
 
-__all__ = ["Column", "View", "compile_view", "lint", "load_views"]
+__all__ = ["Column", "View", "compile_view", "find_warnings", "lint", "load_views"]

@@ -78,6 +78,17 @@ def lint(text: str, file: str) -> list[Problem]:
     return _read(text.encode(), file)[1]
 
 
+def find_warnings(text: str, file: str) -> list[Problem]:
+    """What the text of one file may do wrong although it compiles; empty if it does not compile.
+
+    Args:
+        text: content of the file.
+        file: its name.
+    """
+    view, _ = _read(text.encode(), file)
+    return list(view.warnings) if view else []
+
+
 def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
     repeated: list[Problem] = []
 
@@ -134,6 +145,7 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
     view = View(
         name=model.name, resource=model.resource, columns=columns, digest=_digest(text, columns, complete=complete),
         statement=text, complete_body=complete, file=file, description=model.description, definition=definition,
+        warnings=tuple(statement.warnings),
     )  # fmt: skip
     return view, []
 

@@ -1,10 +1,11 @@
 """SQL on FHIR: a ViewDefinition becomes a validated model, typed trees, and one PostgreSQL SELECT.
 
 Read in this order: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
-`typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions), `analysis` (parse tree -> typed tree),
-`sql_text`, `shapes` (the check of JSON shapes), `temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree
--> SQL), `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT)
-and `compiler` (JSON -> view). Each module uses only modules before it.
+`typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions, with `function`, `path_functions`,
+`value_functions` and `regular_expressions`), `analysis` (parse tree -> typed tree), `sql_text`, `shapes` (the check of
+JSON shapes), `temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree -> SQL, with `place`,
+`jsonpath_criteria` and `value_sql`), `columns` (types of columns), `definition_reader` (JSON -> model), `view`,
+`select_builder` (model -> SELECT) and `compiler` (JSON -> view). Each module uses only modules before it.
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
 differences:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree
+from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree, value_sql
 from lambda_pipeline.views.jsonpath_criteria import JsonpathCriteria
 from lambda_pipeline.views.place import Place, jsonpath_literal
 from lambda_pipeline.views.row_source import RowSource
@@ -91,6 +91,8 @@ class Lowering:
                 return self._mapped(node)
             case typed_tree.Constant() | typed_tree.Nothing():
                 return Place(self._json_constant(node))
+            case typed_tree.Apply(many=True):
+                return Place(self._applied(node), path="[*]", keys=None)
             case _:
                 return Place(f"to_jsonb({self.value(node)})")
 
@@ -218,6 +220,8 @@ class Lowering:
                 return f"(- {self.number(operand)})"
             case typed_tree.RowIndex():
                 return f"({self._row_index})::numeric"
+            case typed_tree.Apply():
+                return self._applied(node)
             case typed_tree.Boundary(target, high):
                 return temporal.decimal_boundary(self.number(target), high=high)
             case typed_tree.Nothing():
@@ -243,6 +247,8 @@ class Lowering:
                 return f"(NOT ({tests}))" if negated else f"({tests})"
             case typed_tree.Compare():
                 return f"({self._compared(node)})"
+            case typed_tree.Apply():
+                return self._applied(node)
         return f"nullif({self._one(self.place(node))}, 'null')::boolean"
 
     def whole_number(self, node: typed_tree.Node) -> str:
@@ -284,8 +290,6 @@ class Lowering:
                 return "NULL::text"
             case typed_tree.ResourceKey():
                 return "s.id"
-            case typed_tree.Concatenation(left, right):
-                return f"(({self.text(left)}) || ({self.text(right)}))"
             case typed_tree.Join(target, separator):
                 return (
                     f"(SELECT string_agg(q.v #>> '{{}}', {self.text(separator)} ORDER BY q.o)"
@@ -296,11 +300,16 @@ class Lowering:
                 return self.naming(reference, lambda text: reference_key(text, resource))
             case typed_tree.Boundary(target, _, type_name, many) if not many and type_name != "decimal":
                 return self._boundary_of(self.text(target), node)
-            case typed_tree.ReferenceKey() | typed_tree.Boundary():
+            case typed_tree.ReferenceKey() | typed_tree.Boundary() | typed_tree.Apply(many=True):
                 return f"{self._one(self.place(node))} #>> '{{}}'"
         if node.type == "boolean":
             return f"({self.boolean(node)})::text"
+        if isinstance(node, typed_tree.Apply) and node.type in fhir_types.TEXT_TYPES:
+            return self._applied(node)
         return f"({self.number(node)})::text"
+
+    def _applied(self, node: typed_tree.Apply) -> str:
+        return value_sql.render(node.function, [self.value(argument) for argument in node.arguments])
 
     def _boundary_of(self, text: str, node: typed_tree.Boundary) -> str:
         match node.type:

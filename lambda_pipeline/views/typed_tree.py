@@ -197,13 +197,17 @@ class Negative:
 
 
 @dataclass(frozen=True, slots=True)
-class Concatenation:
-    """`+` on strings."""
+class Apply:
+    """A function on single values.
 
-    left: "Node"
-    right: "Node"
-    type: Literal["string"] = "string"
-    many: Literal[False] = False
+    Attributes:
+        function: name of its SQL in `value_sql`.
+    """
+
+    function: str
+    arguments: "tuple[Node, ...]"
+    type: str
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,5 +225,5 @@ Path = Focus | Member | Choice | Where | OfResource | At
 
 Node = (
     Path | ReferenceKey | Boundary | Constant | Nothing | ResourceKey | RowIndex
-    | Exists | Compare | Logic | Not | Arithmetic | Negative | Concatenation | Join
+    | Exists | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
 )  # fmt: skip

@@ -50,7 +50,7 @@ def select(**more: Any) -> dict[str, Any]:
         ("multipleBirth is integer", 14, "operator is is not supported", ""),
         ("5 div 2", 2, "operator div is not supported", ""),
         ("4 'mg'", 0, "quantity literals are not supported", ""),
-        ("birthDate > today()", 12, "function today() is not supported", ""),
+        ("birthDate > today()", 12, "today() is not supported: a view must be a function of its resource", ""),
         ("%nothing", 0, "constant %nothing is not defined", ""),
         ("name.where(family)", 11, "expected a boolean, but this is a string", "exists()"),
         ("gender = 1", 7, "not a code with an integer", ""),

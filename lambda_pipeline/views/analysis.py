@@ -224,7 +224,7 @@ class Analysis:
         if operator in ("and", "or"):
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
             return typed_tree.Logic(operator, operands)  # type: ignore[arg-type]
-        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/"):
+        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/", "div", "mod"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
         type_rules.refuse_choice(left)
@@ -255,6 +255,9 @@ class Analysis:
     ) -> typed_tree.Node:
         operator = expression.operator
         numbers = [node.type in fhir_types.NUMBER_TYPES for node in (left, right)]
+        if all(numbers) and operator in ("div", "mod"):
+            decimal = operator == "mod" and "decimal" in (left.type, right.type)
+            return typed_tree.Apply(operator, (left, right), "decimal" if decimal else "integer")
         if all(numbers):
             decimal = operator == "/" or "decimal" in (left.type, right.type)
             return typed_tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]

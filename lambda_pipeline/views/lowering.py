@@ -223,7 +223,7 @@ class Lowering:
             case typed_tree.Apply():
                 return self._applied(node)
             case typed_tree.Boundary(target, high):
-                return temporal.decimal_boundary(self.number(target), high=high)
+                return temporal.decimal_boundary(self.number(target), node.precision, high=high)
             case typed_tree.Nothing():
                 return "NULL::numeric"
         if isinstance(node, typed_tree.Path):
@@ -314,12 +314,14 @@ class Lowering:
     def _boundary_of(self, text: str, node: typed_tree.Boundary) -> str:
         match node.type:
             case "decimal":
-                return temporal.decimal_boundary(f"({text})::numeric", high=node.high)
+                return temporal.decimal_boundary(f"({text})::numeric", node.precision, high=node.high)
             case "date":
-                return temporal.date_boundary(text, high=node.high)
+                boundary = temporal.date_boundary(text, high=node.high)
             case "time":
-                return temporal.time_boundary(text, high=node.high)
-        return temporal.date_time_boundary(text, high=node.high)
+                boundary = temporal.time_boundary(text, high=node.high)
+            case _:
+                boundary = temporal.date_time_boundary(text, high=node.high)
+        return temporal.shortened(boundary, node.precision)
 
     def _compared(self, node: typed_tree.Compare) -> str:
         operator = "<>" if node.operator == "!=" else node.operator

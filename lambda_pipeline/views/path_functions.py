@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from lambda_pipeline.views import fhir_types, fhirpath, type_rules, typed_tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 from lambda_pipeline.views.function import NONE, ONE, OPTIONAL, Function, Typing
+from lambda_pipeline.views.value_functions import MAX_PRECISION, whole_number
+
+PRECISIONS: Mapping[str, Mapping[int, int]] = {
+    "date": {4: 4, 6: 7, 8: 10},
+    "dateTime": {4: 4, 6: 7, 8: 10, 12: 16, 14: 19, 17: 23},
+    "instant": {14: 19, 17: 23},
+    "time": {6: 8, 9: 12},
+}
+"""Digits that a boundary can have -> characters of its text without zone."""
 
 
 def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
@@ -145,7 +154,17 @@ def _boundary(
             f"{call.name}() takes decimal, date, dateTime, instant, time or Period, not {type_rules.article(target)}",
             call.position,
         )
-    return typed_tree.Boundary(target, high, target.type, target.many)
+    precision = whole_number(analysis, call, 0) if call.arguments else None
+    if precision is not None and target.type == "decimal" and not 0 <= precision <= MAX_PRECISION:
+        return typed_tree.Nothing()
+    if precision is not None and target.type != "decimal":
+        lengths = PRECISIONS[target.type]
+        if precision not in lengths:
+            known = ", ".join(map(str, lengths))
+            reason = f"{call.name}() of {type_rules.article(target)} takes one of the precisions {known}"
+            raise FhirPathError(reason, call.arguments[0].position)
+        precision = lengths[precision]
+    return typed_tree.Boundary(target, high, target.type, target.many, precision)
 
 
 PATH_FUNCTIONS: Mapping[str, Function] = {
@@ -159,6 +178,6 @@ PATH_FUNCTIONS: Mapping[str, Function] = {
     "not": Function(NONE, "one boolean", _not),
     "getResourceKey": Function(NONE, "the resource", _resource_key),
     "getReferenceKey": Function(OPTIONAL, "References, and a resource type", _reference_key),
-    "lowBoundary": Function(NONE, "decimal, date, dateTime, instant, time, Period (its start)", _boundary),
-    "highBoundary": Function(NONE, "decimal, date, dateTime, instant, time, Period (its end)", _boundary),
+    "lowBoundary": Function(OPTIONAL, "decimal, date, dateTime, instant, time, Period (its start)", _boundary),
+    "highBoundary": Function(OPTIONAL, "decimal, date, dateTime, instant, time, Period (its end)", _boundary),
 }

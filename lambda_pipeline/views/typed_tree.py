@@ -89,12 +89,17 @@ class ReferenceKey:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """The lowest or highest value that each value can stand for; `type` is that of the input."""
+    """The lowest or highest value that each value can stand for; `type` is that of the input.
+
+    Attributes:
+        precision: decimal places of a decimal, else characters of the text without zone; None for all.
+    """
 
     target: "Node"
     high: bool
     type: str
     many: bool
+    precision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

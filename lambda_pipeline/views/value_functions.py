@@ -1,11 +1,15 @@
-"""FHIRPath functions on single values: strings."""
+"""FHIRPath functions on single values: strings, numbers, conversions."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from lambda_pipeline.views import fhirpath, type_rules, typed_tree
 from lambda_pipeline.views.fhirpath import FhirPathError
-from lambda_pipeline.views.function import NONE, ONE, ONE_OR_TWO, TWO, Build, Function, Typing
+from lambda_pipeline.views.function import NONE, ONE, ONE_OR_TWO, OPTIONAL, TWO, Build, Function, Typing
 from lambda_pipeline.views.regular_expressions import RegularExpressionError, to_postgresql
+
+MAX_PRECISION = 28
+"""Decimal places; what FHIRPath demands of an engine."""
 
 
 def _argument(
@@ -96,6 +100,63 @@ def _split(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus
     return typed_tree.Apply("split", (target, separator), "string", many=True)
 
 
+def _number_function(result: str | None) -> Build:
+    """A function on a number without arguments; `result` is None for the type of the number."""
+
+    def build(
+        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    ) -> typed_tree.Node:
+        _refuse_other_than("number", target, call)
+        return typed_tree.Apply(call.name, (target,), result or str(target.type))
+
+    return build
+
+
+def _round(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+    _refuse_other_than("number", target, call)
+    if not call.arguments:
+        return typed_tree.Apply("round", (target,), "decimal")
+    precision = whole_number(analysis, call, 0)
+    if not 0 <= precision <= MAX_PRECISION:
+        reason = f"round() takes a precision between 0 and {MAX_PRECISION}"
+        raise FhirPathError(reason, call.arguments[0].position)
+    return typed_tree.Apply("round to", (target, typed_tree.Constant(Decimal(precision), "integer")), "decimal")
+
+
+def whole_number(analysis: Typing, call: fhirpath.Call, index: int) -> int:
+    """The whole number that an argument is.
+
+    Raises:
+        FhirPathError: it is not a literal or constant.
+    """
+    node = analysis.node(call.arguments[index], analysis.resource)
+    if isinstance(node, typed_tree.Constant) and isinstance(node.value, Decimal) and node.value % 1 == 0:
+        return int(node.value)
+    raise FhirPathError(f"{call.name}() takes a whole number", call.arguments[index].position,
+                        "write a literal or a constant")  # fmt: skip
+
+
+def _conversion(result: str, **functions: str) -> Build:
+    """A conversion to a type.
+
+    Args:
+        result: the type.
+        functions: how a value compares, or its type -> the function that converts it; empty if it stays as it is.
+    """
+
+    def build(
+        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    ) -> typed_tree.Node:
+        type_rules.refuse_choice(target)
+        comparison = type_rules.comparison_of(target.type)
+        function = functions.get(str(target.type), functions.get(str(comparison)))
+        if function is None:
+            raise FhirPathError(f"{call.name}() does not take {type_rules.article(target)}", call.position)
+        return typed_tree.Apply(function, (target,), result)
+
+    return build
+
+
 VALUE_FUNCTIONS: Mapping[str, Function] = {
     "startsWith": Function(ONE, "a string, and a prefix", _text_function("boolean", "text")),
     "endsWith": Function(ONE, "a string, and a suffix", _text_function("boolean", "text")),
@@ -109,4 +170,28 @@ VALUE_FUNCTIONS: Mapping[str, Function] = {
     "length": Function(NONE, "a string", _text_function("integer")),
     "trim": Function(NONE, "a string", _text_function("string")),
     "split": Function(ONE, "a string, and a separator that is a constant", _split),
-}
+    "abs": Function(NONE, "a number", _number_function(None)),
+    "floor": Function(NONE, "a number", _number_function("integer")),
+    "ceiling": Function(NONE, "a number", _number_function("integer")),
+    "round": Function(OPTIONAL, "a number, and how many decimal places to keep", _round),
+    "toString": Function(
+        NONE, "a primitive value",
+        _conversion("string", text="same", number="text", boolean="text", date="same", time="same"),
+    ),
+    "toInteger": Function(
+        NONE, "a string, a boolean or an integer",
+        _conversion("integer", text="integer of text", boolean="number of boolean",
+                    integer="same", positiveInt="same", unsignedInt="same"),
+    ),
+    "toDecimal": Function(
+        NONE, "a string, a boolean or a number",
+        _conversion("decimal", text="decimal of text", boolean="number of boolean", number="same"),
+    ),
+    "toDate": Function(
+        NONE, "a string, a date or a dateTime",
+        _conversion("date", text="date of text", date="same", dateTime="day of text", instant="day of text"),
+    ),
+    "toDateTime": Function(
+        NONE, "a string, a date or a dateTime", _conversion("dateTime", text="dateTime of text", date="same"),
+    ),
+}  # fmt: skip

@@ -5,7 +5,15 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from lambda_pipeline.views import primitives
+
 BLANKS = "E' \\t\\n\\r\\f\\v'"
+
+
+def _if_matches(fhir_type: str) -> str:
+    pattern = primitives.TEMPORAL_PATTERNS[fhir_type].replace("{", "{{").replace("}", "}}")
+    return f"CASE WHEN {{0}} ~ '^{pattern}$' THEN {{0}} END"
+
 
 TEMPLATES: Mapping[str, str] = {
     "startsWith": "{0} ^@ {1}",
@@ -27,6 +35,24 @@ TEMPLATES: Mapping[str, str] = {
     "length": "length({0})::numeric",
     "trim": f"btrim({{0}}, {BLANKS})",
     "split": "CASE {0} WHEN '' THEN '[\"\"]'::jsonb ELSE to_jsonb(string_to_array({0}, nullif({1}, ''))) END",
+    "abs": "abs({0})",
+    "floor": "floor({0})",
+    "ceiling": "ceil({0})",
+    "round": "round({0})",
+    "round to": "round({0}, {1}::integer)",
+    "div": "div({0}, nullif({1}, 0))",
+    "mod": "mod({0}, nullif({1}, 0))",
+    "same": "{0}",
+    "text": "{0}::text",
+    "integer of text": (
+        "CASE WHEN {0} ~ '^[-+]?[0-9]+$' THEN"
+        " CASE WHEN {0}::numeric BETWEEN -2147483648 AND 2147483647 THEN {0}::numeric END END"
+    ),
+    "decimal of text": "CASE WHEN {0} ~ '^[-+]?[0-9]+([.][0-9]+)?$' THEN {0}::numeric END",
+    "number of boolean": "{0}::integer::numeric",
+    "date of text": _if_matches("date"),
+    "dateTime of text": _if_matches("dateTime"),
+    "day of text": "left({0}, 10)",
     "+": "{0} || {1}",
     "&": "coalesce({0}, '') || coalesce({1}, '')",
 }
@@ -41,7 +67,7 @@ def render(function: str, arguments: Sequence[str]) -> str:
         arguments: SQL of its arguments; one that the template names several times is evaluated once.
     """
     template = TEMPLATES[function]
-    numbers = re.findall(r"[{](\d)[}]", template)
+    numbers = re.findall(r"(?<![{])[{](\d)[}](?![}])", template)
     if len(numbers) == len(set(numbers)):
         return f"({template.format(*(f'({argument})' for argument in arguments))})"
     columns = [f"a{number}" for number in range(len(arguments))]

@@ -1,6 +1,5 @@
 """Expressions of FHIRPath and their values on one Patient; `test_fhirpath.py` compares them with another engine too."""
 
-from decimal import Decimal
 from typing import Any
 
 PATIENT: dict[str, Any] = {
@@ -67,8 +66,79 @@ STRINGS: list[tuple[str, list[Any]]] = [
     ("name.where(family.upper() = 'ČAPEK').use", ["official"]),
 ]
 
-CASES = [(path, [Decimal(str(v)) if isinstance(v, int) and not isinstance(v, bool) else v for v in expected])
-         for path, expected in STRINGS]  # fmt: skip
+NUMBERS: list[tuple[str, list[Any]]] = [
+    ("(-5).abs()", [5]),
+    ("(-5.5).abs()", ["5.5"]),
+    ("multipleBirth.ofType(integer).abs()", [2]),
+    ("1.9.floor()", [1]),
+    ("(-1.1).floor()", [-2]),
+    ("1.1.ceiling()", [2]),
+    ("(-1.9).ceiling()", [-1]),
+    ("2.5.round()", [3]),
+    ("1.4.round()", [1]),
+    ("3.14159.round(3)", ["3.142"]),
+    ("7 div 2", [3]),
+    ("(-7) div 2", [-3]),
+    ("5.5 div 0.7", [7]),
+    ("7 div 0", []),
+    ("7 mod 2", [1]),
+    ("(-7) mod 2", [-1]),
+    ("7 mod 0", []),
+    ("7 + 9 div 2 * 3", [19]),
+    ("multipleBirth.ofType(integer) mod {}", []),
+    ("1.toString()", ["1"]),
+    ("1.50.toString()", ["1.50"]),
+    ("active.toString()", ["true"]),
+    ("birthDate.toString()", ["1970-06"]),
+    ("name[1].family.toString()", []),
+    ("'12'.toInteger()", [12]),
+    ("'+12'.toInteger()", [12]),
+    ("'-12'.toInteger()", [-12]),
+    ("'1.5'.toInteger()", []),
+    ("'x'.toInteger()", []),
+    ("active.toInteger()", [1]),
+    ("telecom.first().rank.toInteger()", [2]),
+    ("'1.50'.toDecimal()", ["1.50"]),
+    ("'1.'.toDecimal()", []),
+    ("'1e2'.toDecimal()", []),
+    ("active.toDecimal()", [1]),
+    ("multipleBirth.ofType(integer).toDecimal() / 4", ["0.5"]),
+    ("'2020-02'.toDate()", ["2020-02"]),
+    ("'2020-02-xx'.toDate()", []),
+    ("birthDate.toDate()", ["1970-06"]),
+    ("@2020-01-02T10:00:00Z.toDate()", ["2020-01-02"]),
+    ("name.first().period.start.toDate() = @2020-01-02", [True]),
+    ("'2020-01-02T10:00:00Z'.toDateTime()", ["2020-01-02T10:00:00Z"]),
+    ("'yesterday'.toDateTime()", []),
+    ("birthDate.toDateTime()", ["1970-06"]),
+    ("1.587.lowBoundary()", ["1.5865"]),
+    ("1.587.lowBoundary(6)", ["1.5865"]),
+    ("1.587.lowBoundary(2)", ["1.58"]),
+    ("1.587.highBoundary(2)", ["1.59"]),
+    ("(-1.587).lowBoundary(2)", ["-1.59"]),
+    ("(-1.587).highBoundary(2)", ["-1.58"]),
+    ("1.587.lowBoundary(0)", [1]),
+    ("1.587.highBoundary(0)", [2]),
+    ("1.587.lowBoundary(-1)", []),
+    ("1.587.highBoundary(29)", []),
+    ("birthDate.lowBoundary(8)", ["1970-06-01"]),
+    ("birthDate.highBoundary(8)", ["1970-06-30"]),
+    ("birthDate.lowBoundary(4)", ["1970"]),
+    ("@2014-05-06T10:20:30Z.lowBoundary(17)", ["2014-05-06T10:20:30.000Z"]),
+    ("@2014-05-06T10:20:30Z.highBoundary(14)", ["2014-05-06T10:20:30Z"]),
+    ("@2014-05-06T10:20:30Z.lowBoundary(12)", ["2014-05-06T10:20Z"]),
+    ("@2014-05-06T10:20:30Z.lowBoundary(8)", ["2014-05-06"]),
+    ("@T10:20:30.lowBoundary(9)", ["10:20:30.000"]),
+    ("@T10:20:30.highBoundary(9)", ["10:20:30.999"]),
+]
 
-OWN_CASES: list[tuple[str, list[Any]]] = []
-"""Where the other engine has a fault, or FHIRPath leaves a choice."""
+CASES = [*STRINGS, *NUMBERS]
+"""Both engines agree. A number written as a text is a decimal."""
+
+OWN_CASES: list[tuple[str, list[Any]]] = [
+    ("5.5 mod 0.7", ["0.6"]),
+    ("(-1.5).round()", [-2]),
+    ("'99999999999'.toInteger()", []),
+    ("''.trim()", [""]),
+]
+"""Where the other engine differs, or FHIRPath leaves a choice."""

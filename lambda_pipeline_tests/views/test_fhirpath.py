@@ -13,7 +13,6 @@ import psycopg
 import pytest
 
 from lambda_pipeline.errors import ViewDefinitionError
-from lambda_pipeline_tests.support.cases import comparable
 from lambda_pipeline_tests.views.fhirpath_cases import CASES, OWN_CASES, PATIENT
 
 PACKAGE = "fhirpath@5.2.2"
@@ -29,10 +28,19 @@ console.log(JSON.stringify(expressions.map(text => {
 Evaluate = Callable[..., list[Any]]
 
 
+def alike(values: list[Any]) -> Any:
+    """Values such that equal ones are equal, whatever engine gives them: a decimal is written as a text too."""
+    return [str(Decimal(str(value)).normalize()) if _is_number(value) else value for value in values]
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and re.fullmatch(r"-?[0-9]+([.][0-9]+)?", str(value)) is not None
+
+
 @pytest.mark.parametrize(("path", "expected"), [*CASES, *OWN_CASES], ids=lambda value: str(value)[:60])
 def test_value(evaluate: Evaluate, path: str, expected: list[Any]) -> None:
     (found,) = evaluate(path, PATIENT, collection=True)
-    assert comparable(found) == comparable(expected)
+    assert alike(found) == alike(expected)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,7 @@ def test_the_values_are_those_of_another_engine(other_engine: Path) -> None:
     different = {
         path: (expected, other)
         for (path, expected), other in zip(CASES, found, strict=True)
-        if comparable(expected) != comparable(other)
+        if alike(expected) != alike(other)
     }
     assert different == {}
 
@@ -73,6 +81,13 @@ def test_the_values_are_those_of_another_engine(other_engine: Path) -> None:
         ("birthDate.upper()", "upper() takes a string, not a date"),
         ("deceased.length()", "deceased can be of several types"),
         ("birthDate < today()", "today() is not supported: a view must be a function of its resource"),
+        ("gender.abs()", "abs() takes a number, not a code"),
+        ("1.5.toInteger()", "toInteger() does not take a decimal"),
+        ("name.toString()", "toString() does not take a HumanName"),
+        ("gender div 2", "div takes two numbers, not a code and an integer"),
+        ("1.5.round(gender)", "round() takes a whole number"),
+        ("1.5.round(-1)", "round() takes a precision between 0 and 28"),
+        ("birthDate.lowBoundary(5)", "lowBoundary() of a date takes one of the precisions 4, 6, 8"),
         ("now()", "now() is not supported: a view must be a function of its resource"),
     ],
 )

@@ -48,7 +48,7 @@ def select(**more: Any) -> dict[str, Any]:
         ("gender ~ 'male'", 7, "operator ~ is not supported", ""),
         ("gender & 'x'", 7, "operator & is not supported", ""),
         ("multipleBirth is integer", 14, "operator is is not supported", ""),
-        ("5 div 2", 2, "operator div is not supported", ""),
+        ("5 div 'a'", 2, "div takes two numbers", ""),
         ("4 'mg'", 0, "quantity literals are not supported", ""),
         ("birthDate > today()", 12, "today() is not supported: a view must be a function of its resource", ""),
         ("%nothing", 0, "constant %nothing is not defined", ""),

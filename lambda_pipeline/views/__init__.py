@@ -1,10 +1,12 @@
 """SQL on FHIR: a ViewDefinition becomes a validated model, typed trees, and one PostgreSQL SELECT.
 
 Read in this order: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
-`typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions), `analysis` (parse tree -> typed tree),
-`sql_text`, `shapes` (the check of JSON shapes), `temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree
--> SQL), `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
-`compiler` (JSON -> view) and `folder` (all files). Each module uses only modules before it.
+`typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions, with `function`, `path_functions`,
+`value_functions` and `regular_expressions`), `analysis` (parse tree -> typed tree), `sql_text`, `shapes` (the check of
+JSON shapes), `temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree -> SQL, with `place`,
+`jsonpath_criteria` and `value_sql`), `columns` (types of columns), `definition_reader` (JSON -> model), `view`,
+`select_builder` (model -> SELECT), `compiler` (JSON -> view) and `folder` (all files). Each module uses only modules
+before it.
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
 differences:
@@ -24,7 +26,7 @@ differences:
 - In the row of an empty `forEachOrNull` every column is NULL, literals included, but `%rowIndex` is 0.
 """
 
-from lambda_pipeline.views.compiler import compile_view, lint
+from lambda_pipeline.views.compiler import compile_view, find_warnings, lint
 from lambda_pipeline.views.folder import BrokenFile, ViewFolder, load_views, problems_by_view, read_views
 from lambda_pipeline.views.view import Column, View
 
@@ -34,6 +36,7 @@ __all__ = [
     "View",
     "ViewFolder",
     "compile_view",
+    "find_warnings",
     "lint",
     "load_views",
     "problems_by_view",

@@ -179,6 +179,11 @@ class Analysis:
 
     def _call(self, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
         function = functions.FUNCTIONS.get(call.name)
+        if call.name in functions.NOT_OF_THE_RESOURCE:
+            raise FhirPathError(
+                f"{call.name}() is not supported: a view must be a function of its resource", call.position,
+                "compare with a date, or filter the answers of the view",
+            )  # fmt: skip
         if function is None:
             hint = fhir_types.suggestion(call.name, set(functions.FUNCTIONS))
             raise FhirPathError(f"function {call.name}() is not supported", call.position, hint)
@@ -186,7 +191,7 @@ class Analysis:
             takes = " or ".join(map(str, function.arguments))
             raise FhirPathError(f"{call.name}() takes {takes} arguments", call.position, function.accepts)
         target = self.node(call.target, focus) if call.target is not None else focus
-        if isinstance(target, typed_tree.Nothing) and call.name not in ("exists", "empty"):
+        if isinstance(target, typed_tree.Nothing) and not function.takes_empty:
             return target
         return function.build(self, target, call, focus)
 
@@ -219,7 +224,7 @@ class Analysis:
         if operator in ("and", "or"):
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
             return typed_tree.Logic(operator, operands)  # type: ignore[arg-type]
-        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/"):
+        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/", "div", "mod"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
         type_rules.refuse_choice(left)
@@ -250,6 +255,9 @@ class Analysis:
     ) -> typed_tree.Node:
         operator = expression.operator
         numbers = [node.type in fhir_types.NUMBER_TYPES for node in (left, right)]
+        if all(numbers) and operator in ("div", "mod"):
+            decimal = operator == "mod" and "decimal" in (left.type, right.type)
+            return typed_tree.Apply(operator, (left, right), "decimal" if decimal else "integer")
         if all(numbers):
             decimal = operator == "/" or "decimal" in (left.type, right.type)
             return typed_tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]
@@ -258,7 +266,7 @@ class Analysis:
             and type_rules.comparison_of(left.type) == "text"
             and type_rules.comparison_of(right.type) == "text"
         ):
-            return typed_tree.Concatenation(left, right)
+            return typed_tree.Apply("+", (left, right), "string")
         raise FhirPathError(
             f"{operator} takes two numbers{' or two strings' if operator == '+' else ''}, "
             f"not {type_rules.article(left)} and {type_rules.article(right)}", expression.position,

@@ -45,6 +45,17 @@ def lint(text: str, file: str) -> list[Problem]:
     return read_definition(text.encode(), file)[1]
 
 
+def find_warnings(text: str, file: str) -> list[Problem]:
+    """What the text of one file may do wrong although it compiles; empty if it does not compile.
+
+    Args:
+        text: content of the file.
+        file: its name.
+    """
+    view, _ = read_definition(text.encode(), file)
+    return list(view.warnings) if view else []
+
+
 def read_definition(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
     """The view of one file, which must have a name; and everything that is wrong with the file.
 
@@ -110,6 +121,7 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
         name=model.name, resource=model.resource, columns=columns,
         digest=_digest(model.resource, text, columns, complete=complete),
         statement=text, complete_body=complete, file=file, description=model.description, definition=definition,
+        warnings=tuple(statement.warnings),
     )  # fmt: skip
     return view, []
 

@@ -23,7 +23,7 @@ CANONICAL_RESOURCE = frozenset((
     "identifier", "version", "versionAlgorithmString", "versionAlgorithmCoding", "name", "title", "status",
     "experimental", "date", "publisher", "contact", "description", "useContext", "jurisdiction", "purpose",
     "copyright", "copyrightLabel", "approvalDate", "lastReviewDate", "effectivePeriod", "topic", "author",
-    "editor", "reviewer", "endorser", "relatedArtifact", "fhirVersion", "profile",
+    "editor", "reviewer", "endorser", "relatedArtifact", "fhirVersion", "profile", "resourceDefinition",
 ))  # fmt: skip
 VIEW_KEYS = CANONICAL_RESOURCE | {"resource", "select", "where", "constant"}
 ITERATORS = ("forEach", "forEachOrNull", "repeat")

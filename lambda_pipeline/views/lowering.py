@@ -19,59 +19,13 @@ Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree
+from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree, value_sql
+from lambda_pipeline.views.jsonpath_criteria import JsonpathCriteria
+from lambda_pipeline.views.place import Place, jsonpath_literal
 from lambda_pipeline.views.row_source import RowSource
 from lambda_pipeline.views.sql_text import json_string, quoted
-
-OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a path leads.
-
-    Attributes:
-        base: SQL expression that yields one jsonb value, or NULL.
-        path: jsonpath below it, without the leading `$`.
-        keys: the same path as keys and positions, if FHIR allows at most one element there; else None.
-        ends_in_member: whether the last step is a member.
-        is_column: whether `base` is a plain column, which is never NULL.
-        is_cheap: whether naming `base` twice costs little.
-    """
-
-    base: str
-    path: str = ""
-    keys: tuple[str | int, ...] | None = ()
-    ends_in_member: bool = False
-    is_column: bool = False
-    is_cheap: bool = False
-
-    @property
-    def jsonpath(self) -> str:
-        """The jsonpath as an SQL literal; it yields elements, never a whole array."""
-        return quoted(self.elements)
-
-    @property
-    def elements(self) -> str:
-        """The jsonpath, not quoted."""
-        return "$" + self.path + ("[*]" if self.ends_in_member else "")
-
-    def member(self, key: str, *, repeats: bool) -> "Place":
-        """One step further."""
-        keys = None if repeats or self.keys is None else (*self.keys, key)
-        return replace(self, path=f"{self.path}.{json_string(key)}", keys=keys, ends_in_member=True)
-
-    def member_at(self, key: str, index: int) -> "Place":
-        """One step further, to one element of a list."""
-        keys = None if self.keys is None else (*self.keys, key, index)
-        return replace(self, path=f"{self.path}.{json_string(key)}[{index}]", keys=keys, ends_in_member=False)
-
-    def filter(self, criteria: str) -> "Place":
-        """Only the elements for which a jsonpath predicate is true."""
-        return replace(self, path=f"{self.path} ? ({criteria})", keys=None, ends_in_member=False)
 
 
 class Lowering:
@@ -91,6 +45,7 @@ class Lowering:
         self._row_index = "0"
         self._source: RowSource | None = None
         self._aliases = 0
+        self._criteria = JsonpathCriteria(self._note)
 
     def new_alias(self, letter: str) -> str:
         """A new table alias."""
@@ -136,6 +91,8 @@ class Lowering:
                 return self._mapped(node)
             case typed_tree.Constant() | typed_tree.Nothing():
                 return Place(self._json_constant(node))
+            case typed_tree.Apply(many=True):
+                return Place(self._applied(node), path="[*]", keys=None)
             case _:
                 return Place(f"to_jsonb({self.value(node)})")
 
@@ -160,7 +117,7 @@ class Lowering:
         return query if place.is_column else f"coalesce({query}, false)"
 
     def _filtered(self, node: typed_tree.Where) -> Place:
-        criteria = self._criteria(node.criteria, node.item, negated=False)
+        criteria = self._criteria.predicate(node.criteria, node.item)
         if criteria is not None:
             return self.place(node.target).filter(criteria)
         rows, alias = self.rows(node.target), self.new_alias("q")
@@ -215,67 +172,6 @@ class Lowering:
         if node.type == self.resource_type:
             self.complete_body = True
 
-    # ---- criteria as jsonpath ----------------------------------------------------------------------------------------
-
-    def _criteria(self, node: typed_tree.Node, item: typed_tree.Focus, *, negated: bool) -> str | None:
-        """Criteria as a jsonpath predicate, or None if jsonpath cannot express them exactly.
-
-        An unknown predicate drops the element, as an empty result does in FHIRPath. Negation is moved inward to the
-        comparisons: `!(...)` around a comparison would be true for an element without value.
-        """
-        match node:
-            case typed_tree.Logic(operator, operands):
-                parts = [part for o in operands if (part := self._criteria(o, item, negated=negated)) is not None]
-                symbol = " && " if (operator == "and") != negated else " || "
-                return f"({symbol.join(parts)})" if len(parts) == len(operands) else None
-            case typed_tree.Not(operand):
-                return self._criteria(operand, item, negated=not negated)
-            case typed_tree.Exists(targets):
-                paths = [self._below(target, item, elements=True) for target in targets]
-                if None in paths:
-                    return None
-                absent = node.negated != negated
-                tests = [f"{'!' if absent else ''}exists({path})" for path in paths]
-                return tests[0] if len(tests) == 1 else f"({(' && ' if absent else ' || ').join(tests)})"
-            case typed_tree.Compare():
-                return self._comparison(node, item, negated=negated)
-            case typed_tree.Constant(bool() as value):
-                return "1 == 1" if value != negated else "1 == 0"
-            case typed_tree.Nothing():
-                return "1 == 0"
-            case typed_tree.Focus() | typed_tree.Member() if not node.many:
-                path = self._below(node, item)
-                return None if path is None else f"{path} == {'false' if negated else 'true'}"
-        return None
-
-    def _comparison(self, node: typed_tree.Compare, item: typed_tree.Focus, *, negated: bool) -> str | None:
-        operator = OPPOSITE[node.operator] if negated else node.operator
-        exact = node.comparison == "number" or (node.comparison in ("text", "boolean") and operator in ("=", "!="))
-        if not exact or node.left.many or node.right.many:
-            return None
-        sides = [
-            jsonpath_literal(side) if isinstance(side, typed_tree.Constant) else self._below(side, item)
-            for side in (node.left, node.right)
-        ]
-        return None if None in sides else f"{sides[0]} {'==' if operator == '=' else operator} {sides[1]}"
-
-    def _below(self, node: typed_tree.Node, item: typed_tree.Focus, *, elements: bool = False) -> str | None:
-        """A path below the element that criteria test, as jsonpath."""
-        match node:
-            case typed_tree.Focus():
-                return "@" if node == item else None
-            case typed_tree.Member(target, key):
-                self._note(target, key)
-                below = self._below(target, item)
-                return None if below is None else f"{below}.{json_string(key)}" + ("[*]" if elements else "")
-            case typed_tree.OfResource(target, resource_type):
-                below = self._below(target, item)
-                return None if below is None else f'{below} ? (@."resourceType" == {json_string(resource_type)})'
-            case typed_tree.Where(target, inner, criteria):
-                below, test = self._below(target, item), self._criteria(criteria, inner, negated=False)
-                return None if below is None or test is None else f"{below} ? ({test})"
-        return None
-
     # ---- single values -----------------------------------------------------------------------------------------------
 
     def value(self, node: typed_tree.Node) -> str:
@@ -309,7 +205,7 @@ class Lowering:
             return self._computed_text(node)
         place = self.place(node)
         if place.keys and place.is_cheap:
-            return _operator(place, text=True)
+            return place.text_operator
         return f"{self._one(place)} #>> '{{}}'"
 
     def number(self, node: typed_tree.Node) -> str:
@@ -324,8 +220,10 @@ class Lowering:
                 return f"(- {self.number(operand)})"
             case typed_tree.RowIndex():
                 return f"({self._row_index})::numeric"
+            case typed_tree.Apply():
+                return self._applied(node)
             case typed_tree.Boundary(target, high):
-                return temporal.decimal_boundary(self.number(target), high=high)
+                return temporal.decimal_boundary(self.number(target), node.precision, high=high)
             case typed_tree.Nothing():
                 return "NULL::numeric"
         if isinstance(node, typed_tree.Path):
@@ -349,6 +247,8 @@ class Lowering:
                 return f"(NOT ({tests}))" if negated else f"({tests})"
             case typed_tree.Compare():
                 return f"({self._compared(node)})"
+            case typed_tree.Apply():
+                return self._applied(node)
         return f"nullif({self._one(self.place(node))}, 'null')::boolean"
 
     def whole_number(self, node: typed_tree.Node) -> str:
@@ -366,7 +266,7 @@ class Lowering:
         if not place.path:
             return place.base
         if place.keys and place.is_cheap:
-            return _operator(place, text=False)
+            return place.operator
         return f"(SELECT jsonb_path_query({place.base}, {place.jsonpath}))"
 
     def naming(self, node: typed_tree.Node, make: Callable[[str], str]) -> str:
@@ -390,8 +290,6 @@ class Lowering:
                 return "NULL::text"
             case typed_tree.ResourceKey():
                 return "s.id"
-            case typed_tree.Concatenation(left, right):
-                return f"(({self.text(left)}) || ({self.text(right)}))"
             case typed_tree.Join(target, separator):
                 return (
                     f"(SELECT string_agg(q.v #>> '{{}}', {self.text(separator)} ORDER BY q.o)"
@@ -402,21 +300,28 @@ class Lowering:
                 return self.naming(reference, lambda text: reference_key(text, resource))
             case typed_tree.Boundary(target, _, type_name, many) if not many and type_name != "decimal":
                 return self._boundary_of(self.text(target), node)
-            case typed_tree.ReferenceKey() | typed_tree.Boundary():
+            case typed_tree.ReferenceKey() | typed_tree.Boundary() | typed_tree.Apply(many=True):
                 return f"{self._one(self.place(node))} #>> '{{}}'"
         if node.type == "boolean":
             return f"({self.boolean(node)})::text"
+        if isinstance(node, typed_tree.Apply) and node.type in fhir_types.TEXT_TYPES:
+            return self._applied(node)
         return f"({self.number(node)})::text"
+
+    def _applied(self, node: typed_tree.Apply) -> str:
+        return value_sql.render(node.function, [self.value(argument) for argument in node.arguments])
 
     def _boundary_of(self, text: str, node: typed_tree.Boundary) -> str:
         match node.type:
             case "decimal":
-                return temporal.decimal_boundary(f"({text})::numeric", high=node.high)
+                return temporal.decimal_boundary(f"({text})::numeric", node.precision, high=node.high)
             case "date":
-                return temporal.date_boundary(text, high=node.high)
+                boundary = temporal.date_boundary(text, high=node.high)
             case "time":
-                return temporal.time_boundary(text, high=node.high)
-        return temporal.date_time_boundary(text, high=node.high)
+                boundary = temporal.time_boundary(text, high=node.high)
+            case _:
+                boundary = temporal.date_time_boundary(text, high=node.high)
+        return temporal.shortened(boundary, node.precision)
 
     def _compared(self, node: typed_tree.Compare) -> str:
         operator = "<>" if node.operator == "!=" else node.operator
@@ -441,16 +346,6 @@ class Lowering:
         return f"{quoted(jsonpath_literal(node))}::jsonb"
 
 
-def jsonpath_literal(constant: typed_tree.Constant) -> str:
-    """A constant in the notation of JSON and jsonpath."""
-    match constant.value:
-        case bool():
-            return "true" if constant.value else "false"
-        case Decimal():
-            return f"{constant.value:f}"
-    return json_string(constant.value)
-
-
 def reference_key(text: str, resource: str | None) -> str:
     """The id in a relative reference; NULL for an absolute, contained, urn or conditional reference.
 
@@ -464,8 +359,3 @@ def reference_key(text: str, resource: str | None) -> str:
         f"CASE WHEN {is_relative} AND strpos({text}, '?') = 0 AND split_part({text}, '/', 3) IN ('', '_history')"
         f" THEN nullif(split_part({text}, '/', 2), '') END"
     )
-
-
-def _operator(place: Place, *, text: bool) -> str:
-    *inner, last = (quoted(key) if isinstance(key, str) else str(key) for key in place.keys or ("",))
-    return "".join([place.base, *(f" -> {key}" for key in inner), f" {'->>' if text else '->'} {last}"])

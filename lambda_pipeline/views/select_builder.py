@@ -15,7 +15,8 @@ from lambda_pipeline.views import columns, fhir_types, fhirpath, type_rules, typ
 from lambda_pipeline.views.analysis import Analysis, UnknownElementError
 from lambda_pipeline.views.definition_reader import ColumnModel, Select, Text, ViewModel
 from lambda_pipeline.views.fhirpath import FhirPathError
-from lambda_pipeline.views.lowering import Lowering, Place
+from lambda_pipeline.views.lowering import Lowering
+from lambda_pipeline.views.place import Place
 from lambda_pipeline.views.row_source import RowSource, indented
 from lambda_pipeline.views.shapes import Shape, Shapes, guard
 from lambda_pipeline.views.sql_text import identifier, quoted
@@ -82,6 +83,7 @@ class Statement:
 
     Attributes:
         problems: every problem found; with any, the statement is not usable.
+        warnings: paths that may give several values where one is needed.
         lowering: after `compile`, its `complete_body` is valid.
     """
 
@@ -89,6 +91,7 @@ class Statement:
         self.model = model
         self.file = file
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self.analysis = Analysis(model.resource, model.constants)
         self.lowering = Lowering(model.resource)
         self.shapes = Shapes(model.resource)
@@ -326,6 +329,12 @@ class Statement:
 
     def _column(self, model: ColumnModel, scope: EvaluationScope) -> Output:
         node = self._path(model.expression, scope)
+        if node is not None and node.many and not model.collection:
+            self.warnings.append(Problem(
+                self.file, model.expression.path,
+                f"{model.expression.value!r} can give several values; a resource that has several cannot be read",
+                "write first() or forEach, or set collection to true",
+            ))  # fmt: skip
         known = self._target(model, node)
         target = known or columns.Target("text", "text")
         make = columns.list_expression if model.collection else columns.expression

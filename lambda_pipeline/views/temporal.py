@@ -37,13 +37,21 @@ def time_boundary(text: str, *, high: bool) -> str:
     return f"(SELECT left(b.t || substr('{fill}', length(b.t) + 1), 12) FROM (SELECT {text} OFFSET 0) b(t))"
 
 
-def decimal_boundary(number: str, *, high: bool) -> str:
-    """Half a unit of the last written decimal place below or above."""
-    sign = "+" if high else "-"
-    return (
-        f"(SELECT trim_scale(b.n {sign} 5 * power(10::numeric, -(scale(b.n) + 1)))"
-        f" FROM (SELECT {number} OFFSET 0) b(n))"
-    )
+def decimal_boundary(number: str, precision: int | None, *, high: bool) -> str:
+    """Half a unit of the last written decimal place below or above, perhaps rounded further down or up."""
+    boundary = f"b.n {'+' if high else '-'} 5 * power(10::numeric, -(scale(b.n) + 1))"
+    if precision is not None:
+        boundary = f"{'ceil' if high else 'floor'}(({boundary}) * 1e{precision}::numeric) * 1e-{precision}::numeric"
+    return f"(SELECT trim_scale({boundary}) FROM (SELECT {number} OFFSET 0) b(n))"
+
+
+def shortened(boundary: str, length: int | None) -> str:
+    """A boundary of a date or time with fewer digits; one that keeps a time keeps its zone."""
+    if length is None:
+        return boundary
+    if length <= len("YYYY-MM-DD"):
+        return f"left({boundary}, {length})"
+    return f"overlay({boundary} PLACING '' FROM {length + 1} FOR {len(FIRST_MOMENT) - length})"
 
 
 def _moment(text: str, zone: str, *, high: bool) -> str:

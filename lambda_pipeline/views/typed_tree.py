@@ -89,12 +89,17 @@ class ReferenceKey:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """The lowest or highest value that each value can stand for; `type` is that of the input."""
+    """The lowest or highest value that each value can stand for; `type` is that of the input.
+
+    Attributes:
+        precision: decimal places of a decimal, else characters of the text without zone; None for all.
+    """
 
     target: "Node"
     high: bool
     type: str
     many: bool
+    precision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +202,17 @@ class Negative:
 
 
 @dataclass(frozen=True, slots=True)
-class Concatenation:
-    """`+` on strings."""
+class Apply:
+    """A function on single values.
 
-    left: "Node"
-    right: "Node"
-    type: Literal["string"] = "string"
-    many: Literal[False] = False
+    Attributes:
+        function: name of its SQL in `value_sql`.
+    """
+
+    function: str
+    arguments: "tuple[Node, ...]"
+    type: str
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,5 +230,5 @@ Path = Focus | Member | Choice | Where | OfResource | At
 
 Node = (
     Path | ReferenceKey | Boundary | Constant | Nothing | ResourceKey | RowIndex
-    | Exists | Compare | Logic | Not | Arithmetic | Negative | Concatenation | Join
+    | Exists | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
 )  # fmt: skip

@@ -6,6 +6,8 @@ from typing import Any
 
 from psycopg import sql
 
+from lambda_pipeline.errors import Problem
+
 KEY_COLUMNS = ("_partition", "_id", "_version")
 """Resource key and version, the first columns of every compiled SELECT. A view column cannot start with `_`."""
 
@@ -57,6 +59,7 @@ class View:
         statement: the compiled SELECT, with `{{relation}}` for the relation.
         file: name of its file.
         description: from the definition; may be empty.
+        warnings: what is allowed in the definition, but may make resources unreadable.
     """
 
     name: str
@@ -68,6 +71,7 @@ class View:
     file: str = ""
     description: str = ""
     definition: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
 
     def select(self, relation: sql.Composable) -> sql.Composed:
         """The view over a relation of resources: `_partition, _id, _version` and the view's columns.

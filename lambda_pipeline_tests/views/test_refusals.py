@@ -9,7 +9,7 @@ import pytest
 
 from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
 from lambda_pipeline.settings import sql_directory
-from lambda_pipeline.views import compile_view, lint, load_views
+from lambda_pipeline.views import compile_view, find_warnings, lint, load_views
 
 SCHEMA = (sql_directory() / "schema.sql").read_text()
 BATCH_TABLES = re.findall(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)", SCHEMA)
@@ -48,9 +48,9 @@ def select(**more: Any) -> dict[str, Any]:
         ("gender ~ 'male'", 7, "operator ~ is not supported", ""),
         ("gender & 'x'", 7, "operator & is not supported", ""),
         ("multipleBirth is integer", 14, "operator is is not supported", ""),
-        ("5 div 2", 2, "operator div is not supported", ""),
+        ("5 div 'a'", 2, "div takes two numbers", ""),
         ("4 'mg'", 0, "quantity literals are not supported", ""),
-        ("birthDate > today()", 12, "function today() is not supported", ""),
+        ("birthDate > today()", 12, "today() is not supported: a view must be a function of its resource", ""),
         ("%nothing", 0, "constant %nothing is not defined", ""),
         ("name.where(family)", 11, "expected a boolean, but this is a string", "exists()"),
         ("gender = 1", 7, "not a code with an integer", ""),
@@ -196,6 +196,39 @@ def test_expressions_are_parsed_even_if_the_resource_type_is_not_known(resource:
 
 def test_lint_has_nothing_to_say_of_a_good_file() -> None:
     assert lint(json.dumps({**column("id"), "name": "v"}), "view.json") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ({"path": "name.family"}, True),
+        ({"path": "contact.organization.getReferenceKey()"}, True),
+        ({"path": "name.family", "collection": True}, False),
+        ({"path": "name.family.first()"}, False),
+        ({"path": "name[0].family"}, False),
+        ({"path": "maritalStatus.text"}, False),
+        ({"path": "name.exists()"}, False),
+    ],
+)
+def test_a_path_that_can_give_several_values_is_a_warning(more: dict[str, Any], warned: bool) -> None:
+    text = json.dumps({**select(column=[{"name": "x", **more}]), "name": "v"})
+    assert lint(text, "view.json") == []
+    assert [warning.path for warning in find_warnings(text, "view.json")] == ["$.select[0].column[0].path"] * warned
+
+
+def test_inside_an_iteration_the_element_is_one() -> None:
+    inner = [{"name": "x", "path": "family"}]
+    assert find_warnings(json.dumps({**select(forEach="name", column=inner), "name": "v"}), "view.json") == []
+
+
+def test_the_shipped_views_have_no_warnings() -> None:
+    for file in (sql_directory() / "view_definitions").glob("*.json"):
+        assert find_warnings(file.read_text(), file.name) == []
+
+
+def test_elements_of_the_current_build_are_accepted() -> None:
+    more = {"resourceDefinition": "http://hl7.org/fhir/StructureDefinition/ViewDefinition|3.0.0-ballot", "profile": []}
+    assert compile_view({**column("id"), **more}).digest == compile_view(column("id")).digest
 
 
 def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:

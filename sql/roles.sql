@@ -61,14 +61,15 @@ BEGIN
 END
 $$;
 
--- HAPI's tables, for reading only. hfj_forced_id is there only in databases that older versions of HAPI have written.
+-- HAPI's tables, for reading only. The last two are read only where older versions of HAPI have written.
 DO $$
 DECLARE
     hapi_schema CONSTANT text := 'public';
     hapi_table text;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO lambda_pipeline, lambda_pipeline_reader', hapi_schema);
-    FOREACH hapi_table IN ARRAY ARRAY['hfj_resource', 'hfj_res_ver', 'hfj_res_tag', 'hfj_tag_def', 'hfj_forced_id'] LOOP
+    FOREACH hapi_table IN ARRAY ARRAY['hfj_resource', 'hfj_res_ver', 'hfj_res_tag', 'hfj_tag_def', 'hfj_forced_id',
+                                    'hfj_res_ver_prov'] LOOP
         IF to_regclass(format('%I.%I', hapi_schema, hapi_table)) IS NOT NULL THEN
             EXECUTE format('GRANT SELECT ON %I.%I TO lambda_pipeline, lambda_pipeline_reader', hapi_schema, hapi_table);
         END IF;

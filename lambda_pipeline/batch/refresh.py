@@ -42,7 +42,15 @@ from lambda_pipeline.batch.wanted_views import WantedView, wanted_views
 from lambda_pipeline.database import Connection, Database, fetch_one, reason
 from lambda_pipeline.errors import RefreshError, RefreshInProgressError, SourceError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import HapiTables, SnapshotMark, by_key, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.source import (
+    HapiSource,
+    HapiTables,
+    SnapshotMark,
+    by_key,
+    changes_since,
+    marked_snapshot,
+    open_tables,
+)
 from lambda_pipeline.source.flatten import data_error_reason, is_data_error
 from lambda_pipeline.source.wal import commit_durably
 from lambda_pipeline.views import BrokenFile, View
@@ -135,7 +143,8 @@ def refresh_lock(
 def _publish(
     connection: Connection, views: Sequence[View], broken: Sequence[BrokenFile], settings: Settings, *, full: bool
 ) -> Generation:
-    with marked_snapshot(connection, read_only=False, hapi_schema=settings.hapi_schema) as mark:
+    source = HapiSource.of(settings)
+    with marked_snapshot(connection, read_only=False, source=source) as mark:
         commit_durably(connection)
         connection.execute("SET LOCAL jit = off")
         connection.execute("SET LOCAL work_mem = '64MB'")
@@ -148,17 +157,20 @@ def _publish(
                 hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS",
             )
         types = {view.resource for each in wanted for view in each.definitions}
-        tables = _open_tables(connection, settings, types, last)
+        tables = _open_tables(connection, source, types, last)
         filler = Filler(connection, tables, settings.build_chunk_rows)
-        # Rows of a generation that is older than the horizon cannot be compared by xmin: build everything.
-        usable = last if last and last.mark.reaches(mark) else None
+        # Rows of a generation that this snapshot cannot be compared with may be other ones now: build everything.
+        changed = last.mark.find_break(mark) if last else ""
+        if changed and not full:
+            logger.warning("full refresh: %s", changed)
+        usable = None if changed else last
         number = last.number + 1 if last else 1
         return _Refresh(connection, filler, mark, usable, number, full or usable is None).publish(wanted)
 
 
-def _open_tables(connection: Connection, settings: Settings, types: set[str], last: Generation | None) -> HapiTables:
+def _open_tables(connection: Connection, source: HapiSource, types: set[str], last: Generation | None) -> HapiTables:
     try:
-        return open_tables(connection, settings.hapi_schema, settings.source_timezone, types)
+        return open_tables(connection, source, types)
     except SourceError as error:
         if last is None:
             raise

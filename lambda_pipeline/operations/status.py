@@ -214,7 +214,7 @@ def _describe_live_answer(
         return None, (), (), ""
     names = list(generation.views)
     if overlay is None or overlay.gap:
-        with open_batch(deployment.database, names) as batch:
+        with open_batch(deployment.database, deployment.settings, names) as batch:
             return batch.frontier.taken_at, batch.sources, batch.quarantined, ""
     try:
         with open_live(

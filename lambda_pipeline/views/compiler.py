@@ -1,9 +1,9 @@
-"""ViewDefinition -> View: what the rest of the project calls.
+"""ViewDefinition -> View: the functions that the rest of the project calls.
 
-    JSON --model--> ViewModel --fhirpath--> parse trees --analysis--> typed trees --sql, statement--> one SELECT
+    JSON -> ViewModel (definition_reader) -> parse trees (fhirpath) -> typed trees (analysis) -> SELECT (select_builder)
 
 Every problem of a file is reported at once: those of its JSON first, then those of its expressions. Without a resource
-type to check them against, expressions are only parsed.
+type, expressions are parsed but not checked.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
     """Compile one ViewDefinition.
 
     Args:
-        definition: the ViewDefinition as JSON; decimals best as `Decimal`.
-        file: where it was read from, for messages.
+        definition: the ViewDefinition as JSON; decimals should be `Decimal`.
+        file: name of its file, for messages.
 
     Raises:
-        ViewDefinitionError: lists everything that is wrong with it.
+        ViewDefinitionError: lists every problem.
     """
     view, problems = _compile(definition, file, named=False)
     if view is None or problems:
@@ -36,13 +36,24 @@ def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
 
 
 def lint(text: str, file: str) -> list[Problem]:
-    """Everything that is wrong with the text of one file; empty if it compiles.
+    """Every problem of one file; empty if it compiles.
 
     Args:
-        text: the file's content.
-        file: what to call it.
+        text: content of the file.
+        file: its name.
     """
     return read_definition(text.encode(), file)[1]
+
+
+def find_warnings(text: str, file: str) -> list[Problem]:
+    """What the text of one file may do wrong although it compiles; empty if it does not compile.
+
+    Args:
+        text: content of the file.
+        file: its name.
+    """
+    view, _ = read_definition(text.encode(), file)
+    return list(view.warnings) if view else []
 
 
 def read_definition(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
@@ -57,7 +68,7 @@ def read_definition(content: bytes, file: str) -> tuple[View | None, list[Proble
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in items]
         repeated.extend(
-            Problem(file, "$", f"the key {name!r} stands twice in one object")
+            Problem(file, "$", f"the key {name!r} occurs twice in one object")
             for name in sorted({name for name in names if names.count(name) > 1})
         )
         return dict(items)
@@ -75,7 +86,7 @@ def read_definition(content: bytes, file: str) -> tuple[View | None, list[Proble
 
 
 def _compile(definition: Any, file: str, *, named: bool) -> tuple[View | None, list[Problem]]:
-    """The view or what is wrong with it; `named` says whether a relation shall have its name."""
+    """The view, or its problems; `named`: whether its name becomes the name of a relation."""
     label = file or (str(definition.get("name") or "view") if isinstance(definition, Mapping) else "view")
     try:
         return _compile_labelled(definition, file, label, named=named)
@@ -89,7 +100,7 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
     if model is None:
         return None, reader.problems
     if named and "name" not in definition:
-        reader.problem("$", "name is missing", "it names the view's table")
+        reader.problem("$", "name is missing", "the table of the view gets this name")
     if len(model.name) > MAX_VIEW_NAME:
         reader.problem("$.name", f"is longer than {MAX_VIEW_NAME} characters")
     if named and table_limits.is_taken(model.name):
@@ -101,7 +112,7 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
     for limit in table_limits.exceeded(columns):
         reader.problem("$.select", limit, "split the view")
     if text.count(RELATION_PLACEHOLDER) != 1:
-        reader.problem("$", f"the text {RELATION_PLACEHOLDER} has a meaning of its own and cannot be used")
+        reader.problem("$", f"the text {RELATION_PLACEHOLDER} is reserved and cannot be used")
     problems = reader.problems + statement.problems
     if problems:
         return None, problems
@@ -110,6 +121,7 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
         name=model.name, resource=model.resource, columns=columns,
         digest=_digest(model.resource, text, columns, complete=complete),
         statement=text, complete_body=complete, file=file, description=model.description, definition=definition,
+        warnings=tuple(statement.warnings),
     )  # fmt: skip
     return view, []
 

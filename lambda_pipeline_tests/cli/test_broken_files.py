@@ -57,7 +57,10 @@ def test_a_broken_file_leaves_its_published_view_asked_and_captured(
     assert count(program, "condition_simple") == 4
     asked = program("query", "patient_simple", "--count")
     assert (asked.code, int(asked.out)) == (0, 6)
-    assert "warning: patient_simple.json: $.select[0].column[1].path: Patient has no element 'gendre'" in asked.err
+    assert (
+        "warning: patient_simple.json: $.select[0].column[1].path: Patient does not have an element 'gendre'"
+        in asked.err
+    )
     assert count(program, "patient_simple", "--mode", "source") == 6
 
 

@@ -82,6 +82,20 @@ merge_input = replace(
         "f'{view}:'",
         ("views",),
     ),
+    Mutant(
+        "another table under the same name is taken for the one that was read",
+        "source.snapshot:SnapshotMark.find_break",
+        "self.identity.difference(now.identity) if self.identity else _UNRECORDED",
+        "''",
+        ("swaps",),
+    ),
+    Mutant(
+        "the window is read from another table than the generation's",
+        "serving.read:_LiveRead._require_source",
+        "broken = self.generation.mark.find_break(self.mark)",
+        "broken = ''",
+        ("swaps",),
+    ),
     # Capture.
     Mutant(
         "what was running when the last poll looked is taken for seen",

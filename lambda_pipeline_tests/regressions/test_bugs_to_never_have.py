@@ -388,7 +388,7 @@ def test_23_one_bad_resource_neither_stops_the_others_nor_vanishes(empty_world: 
 def test_24_readers_keep_their_rows_while_tables_are_rebuilt(empty_world: World) -> None:
     """Drop, create and fill outside a transaction: readers saw an empty table."""
     ready(empty_world)
-    with open_batch(empty_world.database, ["patients"]) as layers:
+    with open_batch(empty_world.database, empty_world.settings, ["patients"]) as layers:
         empty_world.refresh(full=True)
         empty_world.refresh(full=True)
         table = layers.inputs["patients"].table

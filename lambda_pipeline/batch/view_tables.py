@@ -4,6 +4,7 @@ When a table is made, filled or published is decided in `refresh.py`; which tabl
 """
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -17,14 +18,17 @@ from lambda_pipeline.settings import sql_directory
 from lambda_pipeline.source import ResourceKey, ResourceRelation, Unreadable
 from lambda_pipeline.views.view import MAX_VIEW_NAME, View
 
+logger = logging.getLogger(__name__)
+
 # A reader may hold a snapshot from before the table was superseded; no question takes this long.
 _GRACE_S = 900
 
-_METHODS = ("btree", "spgist", "hash")
+_METHODS = ("btree", "spgist")
 """Access methods of an index on a column, best first.
 
 A btree cannot hold a value above some 2,700 bytes. SP-GiST splits long texts, and finds equal values and ranges too; it
-takes longer to build. Hash indexes hold every value of every type, and find equal values only.
+takes about five times as long to build. A hash index would hold values of the other types as well, but the time to
+build it grows with the square of the number of equal values.
 """
 _INSTALL_LOCK = 7_046_029_254_386_353_131
 
@@ -86,7 +90,7 @@ def finish(connection: Connection, view: View, table: sql.Identifier) -> None:
 
 
 def _index(connection: Connection, table: sql.Identifier, column: str) -> None:
-    """Index a column by the first method that can hold all its values."""
+    """Index a column by the first method that can hold all its values; a longer number or list leaves it without."""
     statement = sql.SQL("CREATE INDEX ON {} USING {} ({})")
     for method in _METHODS:
         try:
@@ -95,6 +99,7 @@ def _index(connection: Connection, table: sql.Identifier, column: str) -> None:
         except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.UndefinedObject):
             continue
         return
+    logger.warning("column %s holds a value that no index can hold: questions read the whole table", column)
 
 
 def insert(connection: Connection, view: View, table: sql.Identifier, relation: ResourceRelation) -> int:

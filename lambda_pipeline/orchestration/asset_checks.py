@@ -10,7 +10,7 @@ import dagster as dg
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
-from lambda_pipeline.errors import LambdaPipelineError
+from lambda_pipeline.errors import HapiUnavailableError, LambdaPipelineError, RedisUnavailableError, SourceError
 from lambda_pipeline.operations.parity import Parity
 from lambda_pipeline.orchestration import metadata
 from lambda_pipeline.settings import Settings
@@ -25,6 +25,7 @@ PARITY = "parity"
 COVERAGE = "coverage"
 LAG = "lag"
 REDIS_POLICY = "redis_policy"
+SOURCE = "source"
 
 LEAST_SHARE_OF_ROWS = 0.5
 """A view with less than this share of the rows of the last generation fails `rows_plausible`."""
@@ -165,8 +166,11 @@ def speed_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
         ),
         dg.AssetCheckSpec(LAG, asset=key, description="The overlay follows HAPI within seconds."),
         dg.AssetCheckSpec(
-            REDIS_POLICY, asset=key, description="Redis refuses writes when it is full, and evicts nothing."
+            REDIS_POLICY,
+            asset=key,
+            description="Redis can be reached, refuses writes when it is full, and evicts nothing.",
         ),
+        dg.AssetCheckSpec(SOURCE, asset=key, description="HAPI's tables can be read."),
     ]
 
 
@@ -178,7 +182,19 @@ def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> l
         _result(key, COVERAGE, passed=not tick.refresh_needed, metadata={"gap": tick.refresh_needed or "none"}),
         _result(key, LAG, passed=tick.lag_s <= limit, metadata={"lag_s": round(tick.lag_s, 3), "limit_s": limit}),
         _result(key, REDIS_POLICY, passed=policy == "noeviction", metadata={"maxmemory_policy": policy}),
+        _result(key, SOURCE, passed=True, metadata={"reason": "none"}),
     ]
+
+
+def failed_speed_layer(key: dg.AssetKey, error: LambdaPipelineError) -> list[dg.AssetCheckResult]:
+    """Results of `speed_check_specs` after a tick that failed: those that the error speaks of, and no others.
+
+    Nothing follows HAPI while ticks fail, so coverage and lag fail whatever the reason is.
+    """
+    failed = [COVERAGE, LAG]
+    failed += [REDIS_POLICY] if isinstance(error, RedisUnavailableError) else []
+    failed += [SOURCE] if isinstance(error, HapiUnavailableError | SourceError) else []
+    return [_result(key, name, passed=False, metadata={**metadata.describe_error(error)}) for name in failed]
 
 
 def to_evaluations(found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckEvaluation]:

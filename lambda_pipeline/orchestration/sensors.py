@@ -16,6 +16,7 @@ import dagster as dg
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.errors import LambdaPipelineError
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.assets import SPEED_LAYER, batch_key, definition_problems, generation_before
 from lambda_pipeline.orchestration.jobs import NIGHTLY_REFRESH
@@ -81,9 +82,14 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settings: Settings) -> dg.SensorResult:
-    tick = run_tick(deployment.poller, settings)
+    failed_before = _reported_failure(context.instance)
+    try:
+        tick = run_tick(deployment.poller, settings)
+    except LambdaPipelineError as error:
+        _report_failure(context.instance, error, failed_before, settings)
+        raise
     progress = Progress.read(context.cursor)
-    due = time.time() - progress.reported_at >= settings.report_interval_s
+    due = failed_before is not None or time.time() - progress.reported_at >= settings.report_interval_s
     events: list[Event] = []
     if due or tick.changed:
         events.append(dg.AssetMaterialization(SPEED_LAYER, metadata=metadata.describe_tick(tick, deployment)))
@@ -99,6 +105,28 @@ def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settin
         cursor=str(replace(progress, frontier=tick.frontier.isoformat()) if tick.frontier else progress),
         asset_events=events,
     )
+
+
+def _reported_failure(instance: dg.DagsterInstance) -> tuple[str, float] | None:
+    """Code and time of the failure that the check of coverage shows; None when it passes, or fails for a gap."""
+    check = dg.AssetCheckKey(SPEED_LAYER, asset_checks.COVERAGE)
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key([check]).get(check)
+    evaluation = found.evaluation if found else None
+    code = evaluation.metadata.get("error") if evaluation and not evaluation.passed else None
+    return (str(code.value), found.create_timestamp) if found and code else None
+
+
+def _report_failure(
+    instance: dg.DagsterInstance, error: LambdaPipelineError, before: tuple[str, float] | None, settings: Settings
+) -> None:
+    """Let the checks of the speed layer fail: a tick that raises reports nothing by itself.
+
+    A failure that goes on is reported again after `report_interval_s`, not in every tick.
+    """
+    if before and before[0] == error.code and time.time() - before[1] < settings.report_interval_s:
+        return
+    for evaluation in asset_checks.to_evaluations(asset_checks.failed_speed_layer(SPEED_LAYER, error)):
+        instance.report_runless_asset_event(evaluation)
 
 
 def _interval_s(settings: Settings) -> int:

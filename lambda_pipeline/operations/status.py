@@ -20,7 +20,6 @@ from lambda_pipeline.serving.read import open_batch, open_live
 from lambda_pipeline.speed.coverage import GapReason, find_gap
 from lambda_pipeline.views import BrokenFile, View
 
-OLDEST_FRONTIER_S = 60.0
 """Without a freshness target, the age of the frontier above which the sensor has stopped; at slow polls, 60 intervals.
 
 The same age holds for a generation that no poll has compared with the overlay yet.
@@ -235,7 +234,7 @@ def _find_problems(deployment: Deployment, status: PipelineStatus) -> list[str]:
     if status.overlay.gap:
         return [f"the overlay has a gap: {status.overlay.gap}; until the next poll live answers {answers}"]
     found = []
-    oldest = settings.freshness_target_s or max(OLDEST_FRONTIER_S, OLDEST_FRONTIER_S * settings.poll_interval_s)
+    oldest = settings.oldest_frontier_s
     published_s = (status.looked_at - status.generation.published_at).total_seconds()
     if status.overlay.waiting and published_s > oldest:
         since = f"{published_s:,.0f} s after it was published"
@@ -243,7 +242,10 @@ def _find_problems(deployment: Deployment, status: PipelineStatus) -> list[str]:
             f"{status.overlay.waiting}, {since}; live answers {answers}: is the sensor capture_changes running?"
         )
     if status.lag_s is not None and status.lag_s > oldest:
-        found.append(f"answers are {status.lag_s:,.0f} s old: is the sensor capture_changes running?")
+        found.append(
+            f"the frontier is {status.lag_s:,.0f} s old, and live answers {answers}:"
+            " is the sensor capture_changes running?"
+        )
     if status.overlay.entry_count >= settings.overlay_max_entries:
         found.append(f"the overlay is full: {status.overlay.entry_count:,} entries; run lambda-pipeline refresh")
     if status.overlay.size_bytes >= settings.overlay_max_bytes:

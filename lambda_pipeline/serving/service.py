@@ -159,7 +159,7 @@ class Serving:
             overlay = self.overlay if self.settings.speed_layer else None
             target = options.freshness_target_s
             if target is None:
-                target = self.settings.freshness_target_s
+                target = self.settings.oldest_frontier_s
             opened = open_live(self.database, overlay, self.settings, names, freshness_target_s=target, digests=digests)
         elif options.mode == "batch":
             opened = open_batch(self.database, self.settings, names)

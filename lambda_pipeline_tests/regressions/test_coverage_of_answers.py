@@ -1,6 +1,8 @@
-"""Mistakes that were put into the code on purpose and that no test noticed, each with the test that does."""
+"""Answers that looked right and were not shown to be: found by mutation, and by users."""
 
+import math
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -52,6 +54,27 @@ def test_an_overlay_that_is_ahead_of_the_database_is_not_merged(published_cohort
     assert world.poll().rebuilt == "the overlay is ahead of this database"
     assert isinstance(world.poll().mark, SnapshotMark)
     world.assert_exact()
+
+
+def test_an_old_overlay_is_not_answered_in_silence(published_cohort: World) -> None:
+    """With the sensor stopped for minutes, live answers were those of the last poll, without a note."""
+    world = published_cohort
+    world.demo.update(patient("a", "female"))
+    state = world.overlay.read_status().state
+    assert state
+    older = replace(state.mark, taken_at=state.mark.taken_at - timedelta(seconds=40))
+    world.overlay.client.hset(world.overlay.prefix + "state", "mark", str(older))
+    batch = world.serving.generation()
+    assert batch
+    with world.database.connect() as connection:
+        text = str(replace(batch.mark, taken_at=batch.mark.taken_at - timedelta(seconds=40)))
+        connection.execute("UPDATE sqlonfhir.generation SET mark = %(mark)s", {"mark": text})
+    answer = world.serving.query("patients")
+    assert answer.sources[-1] == "hapi"
+    assert any("s old: the changes were read from HAPI's tables" in note for note in answer.notes)
+    assert world.rows("patients") == world.rows("patients", "source")
+    world.serving.settings = world.settings.model_copy(update={"freshness_target_s": math.inf})
+    assert world.serving.query("patients").sources[-1] == "overlay"
 
 
 def test_order_keys_lost_during_a_poll_are_not_counted_as_never_there(

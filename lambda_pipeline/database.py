@@ -139,13 +139,42 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(original).__name__
 
 
+SESSION = {
+    "client_encoding": "UTF8",
+    "search_path": '"$user", public',
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "quote_all_identifiers": "off",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "xmloption": "content",
+    "xmlbinary": "base64",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "default_text_search_config": "pg_catalog.simple",
+    "timezone_abbreviations": "Default",
+    "gin_fuzzy_search_limit": "0",
+    "row_security": "off",
+}
+"""Every parameter of a session that can change a value, a set of rows or the meaning of a statement.
+
+A database or a role may have other defaults. `row_security` off: a filter of rows is an error instead of fewer rows.
+"""
+
+
 def _prepare(connection: Any, _record: object) -> None:
     # A view's rows must not depend on the session that computes them: docs/guarantees.md, "One compiler, two layers".
     raw = getattr(connection, "driver_connection", connection)
     raw = getattr(raw, "_connection", raw)
     set_json_loads(partial(json.loads, parse_float=Decimal), raw)
     with raw.cursor() as cursor:
-        cursor.execute("SET TIME ZONE 'UTC'")
-        cursor.execute("SET datestyle = 'ISO, YMD'")
-        cursor.execute("SET extra_float_digits = 1")
-        cursor.execute("SET standard_conforming_strings = on")
+        cursor.execute(_SET, {"names": list(SESSION), "values": list(SESSION.values())})
+
+
+_SET = "SELECT set_config(name, value, FALSE) FROM unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)"

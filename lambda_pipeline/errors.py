@@ -194,6 +194,14 @@ class StaleAnswerError(AnswerRefusedError):
     )
 
 
+class SettingsChangedError(AnswerRefusedError):
+    """The published generation was made with another HAPI schema, time zone or reader than this process has."""
+
+    code = "settings-changed"
+    missing = "rows that were made with the present settings"
+    ways_out = ("run lambda-pipeline refresh, which will be a full one", "ask with mode source")
+
+
 class QuarantinedError(AnswerRefusedError):
     """The view has quarantined resources and the caller does not accept an answer without them."""
 

@@ -19,6 +19,13 @@ from lambda_pipeline.views.view import MAX_VIEW_NAME, View
 
 # A reader may hold a snapshot from before the table was superseded; no question takes this long.
 _GRACE_S = 900
+
+_METHODS = ("btree", "spgist", "hash")
+"""Access methods of an index on a column, best first.
+
+A btree cannot hold a value above some 2,700 bytes. SP-GiST splits long texts, and finds equal values and ranges too; it
+takes longer to build. Hash indexes hold every value of every type, and find equal values only.
+"""
 _INSTALL_LOCK = 7_046_029_254_386_353_131
 
 
@@ -71,12 +78,23 @@ def create(connection: Connection, view: View, table: sql.Identifier, *, tempora
 
 def finish(connection: Connection, view: View, table: sql.Identifier) -> None:
     """Index and analyze a filled table: the key, and the columns that the definition marks as indexed."""
-    indexes = [("_id", "_partition"), *((column.name,) for column in view.columns if column.indexed)]
-    for names in indexes:
-        connection.execute(
-            sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.SQL(", ").join(map(sql.Identifier, names)))
-        )
+    connection.execute(sql.SQL("CREATE INDEX ON {} (_id, _partition)").format(table))
+    for column in view.columns:
+        if column.indexed:
+            _index(connection, table, column.name)
     connection.execute(sql.SQL("ANALYZE {}").format(table))
+
+
+def _index(connection: Connection, table: sql.Identifier, column: str) -> None:
+    """Index a column by the first method that can hold all its values."""
+    statement = sql.SQL("CREATE INDEX ON {} USING {} ({})")
+    for method in _METHODS:
+        try:
+            with connection.transaction():
+                connection.execute(statement.format(table, sql.SQL(method), sql.Identifier(column)))
+        except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.UndefinedObject):
+            continue
+        return
 
 
 def insert(connection: Connection, view: View, table: sql.Identifier, relation: ResourceRelation) -> int:
@@ -115,7 +133,7 @@ def expose(connection: Connection, view: View, table: sql.Identifier) -> None:
             connection.execute(sql.SQL("DROP VIEW {}").format(public))
         except psycopg.errors.DependentObjectsStillExist:
             raise RefreshError(
-                f"view {view.name}: other database objects depend on {SCHEMA}.{view.name}, whose columns changed",
+                f"other database objects depend on {SCHEMA}.{view.name}, whose columns changed",
                 hint="drop them, or give the new definition another name",
             ) from None
         connection.execute(sql.SQL("CREATE {}").format(shown))

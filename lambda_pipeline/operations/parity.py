@@ -186,7 +186,7 @@ def check_parity(
 
 def _open(serving: Serving, mode: ServedMode, names: Sequence[str]) -> AbstractContextManager[OpenRead]:
     if mode == "batch":
-        return open_batch(serving.database, names, hapi_schema=serving.settings.hapi_schema)
+        return open_batch(serving.database, serving.settings, names, hold_source=True)
     overlay = serving.overlay if serving.settings.speed_layer else None
     return open_live(serving.database, overlay, serving.settings, names, freshness_target_s=None, hold_source=True)
 

@@ -1,4 +1,4 @@
-"""Asset checks: what a person should look at although no run failed. All of them only warn, except parity.
+"""Asset checks: what a person should look at although no run failed. Only `parity` and `definition` are errors.
 
 Conditions that must hold before a generation is published do not belong here: a check runs after the publication, and
 the refresh itself decides about them. The comparison behind parity is in `operations/parity.py`.
@@ -20,6 +20,7 @@ ROWS_PLAUSIBLE = "rows_plausible"
 QUARANTINE_EMPTY = "quarantine_empty"
 RECONCILIATION = "reconciliation"
 SCHEMA = "schema"
+DEFINITION = "definition"
 PARITY = "parity"
 COVERAGE = "coverage"
 LAG = "lag"
@@ -52,11 +53,16 @@ def batch_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             asset=key,
             description="The columns are those of the generation before, so that no saved question breaks.",
         ),
+        dg.AssetCheckSpec(
+            DEFINITION,
+            asset=key,
+            description="The view is as its file defines it: the file compiles, and the refresh could make the view.",
+        ),
     ]
 
 
 def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[dg.AssetCheckResult]:
-    """Results of `batch_check_specs` for one view of a generation.
+    """Results of `batch_check_specs` for one view of a generation, all but `definition`.
 
     Args:
         key: of the asset; its last part is the name of the view.
@@ -99,6 +105,17 @@ def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generatio
             metadata={change: ", ".join(names) for change, names in changes.items()},
         ),
     ]
+
+
+def definition_result(key: dg.AssetKey, problem: str) -> dg.AssetCheckResult:
+    """Whether a view is as its file defines it; `problem` says why it is not, and is empty if it is."""
+    return dg.AssetCheckResult(
+        check_name=DEFINITION,
+        asset_key=key,
+        passed=not problem,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"problem": problem or "none"},
+    )
 
 
 def parity_check_spec(key: dg.AssetKey, after: dg.AssetKey | None = None) -> dg.AssetCheckSpec:

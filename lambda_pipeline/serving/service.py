@@ -162,7 +162,7 @@ class Serving:
                 target = self.settings.freshness_target_s
             opened = open_live(self.database, overlay, self.settings, names, freshness_target_s=target, digests=digests)
         elif options.mode == "batch":
-            opened = open_batch(self.database, names)
+            opened = open_batch(self.database, self.settings, names)
         elif options.mode == "source":
             opened = open_source(self.database, self.settings, self.views, names)
         else:

@@ -1,26 +1,41 @@
 """SQL on FHIR: a ViewDefinition becomes a validated model, typed trees, and one PostgreSQL SELECT.
 
-Read in this order: `fhirpath` (text -> parse tree), `tree`, `kinds` and `functions` (the table of FHIRPath functions),
-`analysis` (parse tree -> typed tree), `rows` and `sql` (typed tree -> SQL), `columns` (types), `model` and `statement`
-(the structure of a view), `compiler` (all of it). Each uses only what comes before it.
+Read in this order: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
+`typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions), `analysis` (parse tree -> typed tree),
+`sql_text`, `shapes` (the check of JSON shapes), `temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree
+-> SQL), `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
+`compiler` (JSON -> view) and `folder` (all files). Each module uses only modules before it.
 
-Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Where they leave room, or differ from SQL by nature:
+Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
+differences:
 
-- A path that gives several values where one is needed fails with SQLSTATE 21000; `first()` has to be written. An array
-  or object where FHIR has a primitive fails with 22P02. On the way to a single value, a list where FHIR allows one
-  element and an object where FHIR has a list are not looked into: neither is FHIR, and HAPI stores none.
-- An element that has only extensions (`_birthDate`) exists, for `exists()` and `empty()`, and has no value. Extensions
-  of primitives are read where the element is named: `birthDate.extension('...')`.
-- Comparing dates of different precision, or with and without zone, gives NULL unless the answer is the same for every
-  moment they can stand for. Strings compare by code point.
-- `decimal` is numeric with the digits as written; `dateTime` stays text. A tag `ansi/type` of DATE or TIMESTAMP makes
-  partial dates errors of their resource: write `lowBoundary()` where there can be some. Texts without zone are UTC.
-- A choice element without `ofType` is taken for what it can only be: `exists()` asks for all its types, and a member
-  that one type alone has narrows it (`medication.reference`). Everything else is refused.
+- A path that gives several values where one is needed fails with SQLSTATE 21000; the view must say `first()`.
+- An element on a path of the view whose JSON shape is not FHIR's fails with 22023, in columns, criteria and keys alike:
+  a list where FHIR has one element or an object where it has a list, a string where it has an object or a number.
+- An element that has only extensions (`_birthDate`) exists for `exists()` and `empty()`, and has no value. Extensions
+  of primitives are read where the path names the element: `birthDate.extension('...')`.
+- A comparison of dates of different precision, or with and without zone, is NULL unless the answer is the same for
+  every moment that the values can stand for. Strings compare by code point.
+- `decimal` is numeric with the digits as written; `dateTime` stays text. A text that is not a value of its type fails
+  wherever a view reads it. A DATE takes a whole day as written, a TIMESTAMP a time (in UTC; without zone as written), a
+  TIMESTAMP WITH TIME ZONE a time with zone; everything else is an error of its resource.
+- A choice element without `ofType`: `exists()` tests all its types, and a member that only one type has narrows it
+  (`medication.reference`). Everything else is refused.
 - In the row of an empty `forEachOrNull` every column is NULL, literals included, but `%rowIndex` is 0.
 """
 
-from lambda_pipeline.views.compiler import compile_view, lint, load_views
+from lambda_pipeline.views.compiler import compile_view, lint
+from lambda_pipeline.views.folder import BrokenFile, ViewFolder, load_views, problems_by_view, read_views
 from lambda_pipeline.views.view import Column, View
 
-__all__ = ["Column", "View", "compile_view", "lint", "load_views"]
+__all__ = [
+    "BrokenFile",
+    "Column",
+    "View",
+    "ViewFolder",
+    "compile_view",
+    "lint",
+    "load_views",
+    "problems_by_view",
+    "read_views",
+]

@@ -1,6 +1,6 @@
-"""Parse tree -> typed tree: names checked against FHIR R4, types and cardinalities inferred, everything else refused.
+"""Parse tree -> typed tree: checks names against FHIR R4, infers types and cardinalities, refuses everything else.
 
-An `Analysis` serves one ViewDefinition: it knows the resource type and the constants, and it hands out foci.
+An `Analysis` serves one ViewDefinition: it knows the resource type and the constants, and it numbers the foci.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ ENVIRONMENT = {
     "loinc": "http://loinc.org",
     "ucum": "http://unitsofmeasure.org",
 }
-"""Variables that FHIRPath defines to be strings (FHIR R4, section 2.9.1.4); constants of the same name win."""
+"""Variables with a fixed string (FHIR R4, section 2.9.1.4); a constant of the same name replaces them."""
 
 RESERVED_VARIABLES = frozenset(("resource", "rootResource", "context", "rowIndex"))
 
@@ -42,30 +42,30 @@ class Analysis:
         """The typed tree of a whole expression that is evaluated on `context`.
 
         Raises:
-            FhirPathError: an unknown name, a type error, or something that is not supported.
+            FhirPathError: an unknown name, a type error, or a feature that is not supported.
         """
         self._context = context
         return self.node(expression, context)
 
     def criteria(self, expression: fhirpath.Expression, context: typed_tree.Focus) -> typed_tree.Node:
-        """The same for an expression that has to be boolean.
+        """The same for an expression that must be boolean.
 
         Raises:
-            FhirPathError: as `analyze`, or it is known not to be boolean.
+            FhirPathError: as for `analyze`, or the expression is not boolean.
         """
         self._context = context
         return self.boolean(expression, context)
 
     def new_item(self, type_name: str | None) -> typed_tree.Focus:
-        """A fresh focus for the elements that criteria look at."""
+        """A new focus for the elements that criteria test."""
         self._items += 1
         return typed_tree.Focus(f"item{self._items}", type_name)
 
     def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
-        """The typed tree of a part, with `$this` being `focus`."""
+        """The typed tree of a part of an expression, evaluated on `focus` as `$this`."""
         match expression:
-            case fhirpath.Literal(_, kind, value):
-                return typed_tree.Constant(value, kind)
+            case fhirpath.Literal(_, type_name, value):
+                return typed_tree.Constant(value, type_name)
             case fhirpath.EmptyCollection():
                 return typed_tree.Nothing()
             case fhirpath.This():
@@ -91,7 +91,7 @@ class Analysis:
         """One step of navigation.
 
         Raises:
-            FhirPathError: the type has no such element, or the target is a choice whose type is not known.
+            FhirPathError: the type does not have this element, or the target is a choice element of several types.
         """
         if isinstance(target, typed_tree.Choice):
             target = self._only_type_with(target, name, position)
@@ -107,37 +107,37 @@ class Analysis:
         many = target.many or element.many
         if len(element.types) > 1:
             return typed_tree.Choice(target, name, element.types, many, element.many, position)
-        kind = element.types[0]
-        return typed_tree.Member(target, element.key(kind), kind, many, element.many)
+        type_name = element.types[0]
+        return typed_tree.Member(target, element.key(type_name), type_name, many, element.many)
 
     def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
         """The typed tree of criteria.
 
         Raises:
-            FhirPathError: it is known not to be boolean.
+            FhirPathError: the expression is not boolean.
         """
         return type_rules.known_boolean(self.node(expression, focus), _start(expression))
 
     def _only_type_with(self, choice: typed_tree.Choice, name: str, position: int) -> typed_tree.Node:
-        having = [kind for kind in choice.types if name in fhir_types.elements(kind)]
+        having = [type_name for type_name in choice.types if name in fhir_types.elements(type_name)]
         if len(having) == 1:
             return type_rules.narrow(choice, having[0])
         if not having:
-            known = {element for kind in choice.types for element in fhir_types.elements(kind)}
+            known = {element for type_name in choice.types for element in fhir_types.elements(type_name)}
             hint = fhir_types.suggestion(name, known)
-            raise FhirPathError(f"no type of {choice.name} has an element {name}", position, hint)
+            raise FhirPathError(f"none of the types of {choice.name} has an element {name!r}", position, hint)
         shown = ", ".join(having[:6]) + (", ..." if len(having) > 6 else "")
         raise FhirPathError(
-            f"several types of {choice.name} have an element {name} ({shown})", position,
+            f"several types of {choice.name} have an element {name!r} ({shown})", position,
             f"write {choice.name}.ofType({having[0]}).{name}",
         )  # fmt: skip
 
     def _member_of_primitive(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if name not in ("extension", "id"):
-            raise FhirPathError(f"{type_rules.article(target)} has no element {name!r}", position)
+            raise FhirPathError(f"{type_rules.article(target)} does not have an element {name!r}", position)
         if not isinstance(target, typed_tree.Member):
             raise FhirPathError(
-                f"{name} of a primitive value can only be read where the element is named", position,
+                f"{name} of a primitive value can be read only where the path names the element", position,
                 f"as in birthDate.{name}",
             )  # fmt: skip
         sibling = type_rules.sibling(target)
@@ -149,16 +149,18 @@ class Analysis:
         if isinstance(target, typed_tree.Nothing):
             return target
         if not fhir_types.elements_elsewhere(name):
-            raise FhirPathError(f"FHIR R4 has no element {name!r}", position)
+            raise FhirPathError(f"FHIR R4 does not have an element {name!r}", position)
         return typed_tree.Member(target, name, None, many=True, repeats=True)
 
     @staticmethod
     def _refuse_name(type_name: str, name: str, position: int) -> NoReturn:
         if type_name in fhir_types.ABSTRACT_RESOURCES:
-            raise UnknownElementError(f"not every resource has {name!r}", position, f"write ofType(...).{name}")
+            raise UnknownElementError(
+                f"not every resource has an element {name!r}", position, f"write ofType(...).{name}"
+            )
         hint = fhir_types.narrowing(type_name, name)
         hint = hint or fhir_types.suggestion(name, set(fhir_types.elements(type_name)))
-        raise UnknownElementError(f"{type_name} has no element {name!r}", position, hint)
+        raise UnknownElementError(f"{type_name} does not have an element {name!r}", position, hint)
 
     def _variable(self, variable: fhirpath.Variable) -> typed_tree.Node:
         name = variable.name
@@ -193,7 +195,7 @@ class Analysis:
         index = self.node(expression.index, focus)
         whole = isinstance(index, typed_tree.Constant) and index.type in ("integer", "positiveInt", "unsignedInt")
         if not (whole or isinstance(index, typed_tree.RowIndex)):
-            raise FhirPathError("an index is a whole number, a constant or %rowIndex", _start(expression.index))
+            raise FhirPathError("an index must be a whole number, a constant or %rowIndex", _start(expression.index))
         type_rules.refuse_choice(target)
         return typed_tree.At(target, index, target.type)
 
@@ -230,17 +232,18 @@ class Analysis:
 
     def _compare(self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
         operator = expression.operator
-        kind = type_rules.kind(left.type)
-        if kind is None or kind != type_rules.kind(right.type) or (kind == "json" and left.type != right.type):
+        comparison = type_rules.comparison_of(left.type)
+        comparable = comparison is not None and comparison == type_rules.comparison_of(right.type)
+        if not comparable or (comparison == "json" and left.type != right.type):
             raise FhirPathError(
-                f"{operator} compares values of one kind, not {type_rules.article(left)}"
+                f"{operator} compares values of one type, not {type_rules.article(left)}"
                 f" with {type_rules.article(right)}",
                 expression.position,
                 _literal_hint(left, right),
             )
-        if operator not in ("=", "!=") and kind in ("json", "boolean"):
-            raise FhirPathError(f"{operator} has no meaning for {type_rules.article(left)}", expression.position)
-        return typed_tree.Compare(operator, left, right, kind)  # type: ignore[arg-type]
+        if operator not in ("=", "!=") and comparison in ("json", "boolean"):
+            raise FhirPathError(f"{operator} does not work on {type_rules.article(left)}", expression.position)
+        return typed_tree.Compare(operator, left, right, comparison)  # type: ignore[arg-type]
 
     def _arithmetic(
         self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node
@@ -250,7 +253,11 @@ class Analysis:
         if all(numbers):
             decimal = operator == "/" or "decimal" in (left.type, right.type)
             return typed_tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]
-        if operator == "+" and type_rules.kind(left.type) == "text" and type_rules.kind(right.type) == "text":
+        if (
+            operator == "+"
+            and type_rules.comparison_of(left.type) == "text"
+            and type_rules.comparison_of(right.type) == "text"
+        ):
             return typed_tree.Concatenation(left, right)
         raise FhirPathError(
             f"{operator} takes two numbers{' or two strings' if operator == '+' else ''}, "
@@ -259,11 +266,11 @@ class Analysis:
 
 
 class UnknownElementError(FhirPathError):
-    """A type of FHIR R4 has no element of that name."""
+    """A type of FHIR R4 does not have an element of this name."""
 
 
 def _literal_hint(left: typed_tree.Node, right: typed_tree.Node) -> str:
-    both = {type_rules.kind(left.type), type_rules.kind(right.type)}
+    both = {type_rules.comparison_of(left.type), type_rules.comparison_of(right.type)}
     if both == {"date", "text"}:
         return "a date is written @2020-01-31, or is a constant with valueDate or valueDateTime"
     if both == {"time", "text"}:
@@ -272,7 +279,7 @@ def _literal_hint(left: typed_tree.Node, right: typed_tree.Node) -> str:
 
 
 def _chain(expression: fhirpath.Binary) -> list[fhirpath.Expression]:
-    """The operands of `a or b or c ...`, so that a list of some hundred codes is no deep tree."""
+    """The operands of `a or b or c ...`; as one list, some hundred codes do not become a deep tree."""
     operands: list[fhirpath.Expression] = []
     left: fhirpath.Expression = expression
     while isinstance(left, fhirpath.Binary) and left.operator == expression.operator:

@@ -14,11 +14,13 @@
 # ruff: noqa: S608 (writing SQL is the purpose)
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
-from lambda_pipeline.views import fhir_types, temporal, typed_tree
-from lambda_pipeline.views.lowering import Lowering, failure
+from lambda_pipeline.views import fhir_types, temporal_checks, typed_tree
+from lambda_pipeline.views.lowering import Lowering
+from lambda_pipeline.views.sql_text import failure
 
 ANSI_TAG = "ansi/type"
 INDEX_TAG = "lambda_pipeline/index"
@@ -33,6 +35,8 @@ POSTGRESQL_TYPES = {
     "boolean": "boolean", "integer": "integer", "positiveInt": "integer", "unsignedInt": "integer",
     "integer64": "bigint", "decimal": "numeric", "instant": "timestamptz", "base64Binary": "bytea",
 }  # fmt: skip
+
+WHOLE_NUMBER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 
 ANSI_TYPES = {
     "BOOLEAN": "boolean", "SMALLINT": "smallint", "INT": "integer", "INTEGER": "integer", "BIGINT": "bigint",
@@ -49,12 +53,12 @@ SIZED = re.compile(
 
 
 class ColumnTypeError(Exception):
-    """A type that is not known, or that the expression cannot have.
+    """A column type that is unknown, or that the expression cannot have.
 
     Args:
         reason: what is wrong.
         hint: what to write instead; may be empty.
-        about: which part of the column is to blame: `path`, `type` or `tag`.
+        about: the part of the column that is wrong: `path`, `type` or `tag`.
     """
 
     def __init__(self, reason: str, hint: str = "", *, about: Literal["path", "type", "tag"] = "path") -> None:
@@ -66,24 +70,26 @@ class ColumnTypeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The type a column shall have.
+    """The type of a column.
 
     Attributes:
         type: the PostgreSQL type as a DDL writes it.
         family: the type without its size.
         limit: the most characters a text may have; None for any number.
+        temporal: the FHIR type of dates or times that values must have; None for other values.
     """
 
     type: str
     family: str
     limit: int | None = None
+    temporal: str | None = None
 
 
 def fhir_type(name: str) -> str:
-    """The FHIR type that a column declares, which may be written as a canonical URL.
+    """The FHIR type that a column declares, as a name or a canonical URL.
 
     Raises:
-        ColumnTypeError: FHIR R4 has no such type.
+        ColumnTypeError: FHIR R4 does not have this type.
     """
     short = name
     for prefix in TYPE_PREFIXES:
@@ -91,14 +97,16 @@ def fhir_type(name: str) -> str:
     short = SYSTEM_TYPES.get(short, short)
     if short == "integer64" or fhir_types.is_type(short) or ("." in short and fhir_types.elements(short)):
         return short
-    raise ColumnTypeError(f"FHIR R4 has no type {name!r}", fhir_types.suggestion(short, fhir_types.type_names()))
+    raise ColumnTypeError(
+        f"FHIR R4 does not have a type {name!r}", fhir_types.suggestion(short, fhir_types.type_names())
+    )
 
 
 def ansi_type(name: str) -> Target:
     """The PostgreSQL type for a value of the tag `ansi/type`.
 
     Raises:
-        ColumnTypeError: it is not known, or has no exact counterpart.
+        ColumnTypeError: the value is unknown, or PostgreSQL does not have exactly this type.
     """
     text = " ".join(name.upper().split())
     sized = SIZED.fullmatch(text)
@@ -117,7 +125,7 @@ def ansi_type(name: str) -> Target:
         return Target(f"varchar({first})", family, limit=first)
     if family in ("timestamp", "timestamptz", "time") and second is None and first <= 6:
         return Target(f"{family}({first})", family)
-    raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} cannot have", about="tag")
+    raise ColumnTypeError(f"{ANSI_TAG} {name!r} has a size that {bare} does not allow", about="tag")
 
 
 def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, collection: bool) -> Target:
@@ -125,32 +133,55 @@ def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, col
 
     Args:
         node: its expression.
-        declared: the FHIR type the column declares, as `fhir_type` gives it.
+        declared: the FHIR type that the column declares, as `fhir_type` gives it.
         ansi: the value of its tag `ansi/type`.
         collection: whether it holds a list.
 
     Raises:
-        ColumnTypeError: the expression cannot have that type, or none can be found.
+        ColumnTypeError: the expression cannot have that type, or its type is not known.
     """
     if isinstance(node, typed_tree.Nothing) and declared is None and ansi is None and not collection:
-        raise ColumnTypeError("this is always empty, so the column needs a type")
+        raise ColumnTypeError("the path is always empty, so the column needs a type")
     if declared is not None:
         _check_declared(node, declared)
     if collection:
         if ansi is not None:
-            raise ColumnTypeError(f"a collection is a JSON array; {ANSI_TAG} cannot change that", about="tag")
+            raise ColumnTypeError(
+                f"a column with collection is a JSON array; {ANSI_TAG} cannot change that", about="tag"
+            )
         return Target("jsonb", "jsonb")
+    temporal = _temporal_type(node.type, declared)
     if ansi is not None:
-        wanted = ansi_type(ansi)
+        wanted = replace(ansi_type(ansi), temporal=temporal)
         _check_ansi(node, wanted, ansi)
+        _check_literal(node, wanted.family)
         return wanted
-    kind = declared or node.type
-    if kind is None:
-        raise ColumnTypeError("the type of this path is not known, so the column needs a type")
-    if not (fhir_types.is_primitive(kind) or kind == "integer64"):
+    type_name = declared or node.type
+    if type_name is None:
+        raise ColumnTypeError("the type of the path is not known, so the column needs a type")
+    if not (fhir_types.is_primitive(type_name) or type_name == "integer64"):
         return Target("jsonb", "jsonb")
-    name = POSTGRESQL_TYPES.get(kind, "text")
-    return Target(name, name)
+    name = POSTGRESQL_TYPES.get(type_name, "text")
+    _check_literal(node, name)
+    return Target(name, name, temporal=temporal)
+
+
+def _temporal_type(source: str | None, declared: str | None) -> str | None:
+    """The narrower type of dates or times of a path and a declaration; None if neither is one."""
+    if declared in fhir_types.TEMPORAL_TYPES and source not in fhir_types.TEMPORAL_TYPES - {"dateTime"}:
+        return declared
+    return source if source in fhir_types.TEMPORAL_TYPES else None
+
+
+def _check_literal(node: typed_tree.Node, family: str) -> None:
+    """Refuse a whole number that no row of its column could hold."""
+    if isinstance(node, typed_tree.Constant) and isinstance(node.value, Decimal) and family in WHOLE_NUMBER_BITS:
+        bits = WHOLE_NUMBER_BITS[family]
+        if not -(2 ** (bits - 1)) <= node.value < 2 ** (bits - 1):
+            raise ColumnTypeError(
+                f"{node.value} is too large for a whole number of {bits} bits",
+                "write it with a decimal point",
+            )
 
 
 def expression(lowering: Lowering, node: typed_tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one return per family)
@@ -165,14 +196,18 @@ def expression(lowering: Lowering, node: typed_tree.Node, wanted: Target) -> str
         case "numeric":
             return lowering.number(node) + ("" if wanted.type == "numeric" else f"::{wanted.type}")
         case "text":
-            text = lowering.text(node)
+            if wanted.temporal in (None, node.type):
+                text = lowering.text(node)
+            else:
+                text = lowering.temporal_text(node, wanted.temporal)
             return text if wanted.limit is None else _limited(text, wanted)
         case "bytea":
             return f"decode({lowering.written(node)}, 'base64')"
         case "date" | "timestamp" | "timestamptz":
-            return lowering.naming(node, lambda text: temporal.moment(text, wanted.type))
+            fhir_type = wanted.temporal or "dateTime"
+            return lowering.naming(node, lambda text: temporal_checks.moment(text, fhir_type, wanted.type))
         case "time":
-            return lowering.naming(node, lambda text: temporal.time_of_day(text, wanted.type))
+            return lowering.naming(node, lambda text: temporal_checks.time_of_day(text, wanted.type))
     return f"({lowering.whole_number(node)})::{wanted.type}"
 
 
@@ -183,14 +218,14 @@ def list_expression(lowering: Lowering, node: typed_tree.Node, _wanted: Target) 
 
 def _limited(text: str, wanted: Target) -> str:
     too_long = failure("length(b.t) || ' characters'")
-    return (  # a CAST would cut it, silently
+    return (  # a CAST would cut the text silently
         f"(SELECT CASE WHEN length(b.t) > {wanted.limit} THEN {too_long} ELSE b.t END"
         f" FROM (SELECT {text} OFFSET 0) b(t))::{wanted.type}"
     )
 
 
 def _check_declared(node: typed_tree.Node, declared: str) -> None:
-    """Refuse a declared type that the expression's type cannot be written as."""
+    """Refuse a declared type that does not fit the type of the expression."""
     source = node.type
     if source is None or source == declared:
         return
@@ -199,7 +234,10 @@ def _check_declared(node: typed_tree.Node, declared: str) -> None:
         fits = not fhir_types.is_primitive(declared) and declared in ("BackboneElement", "Element", "Resource")
     elif declared in number:
         fits = source in number
-    elif declared in fhir_types.DATE_TYPES or declared in ("time", "base64Binary"):
+    elif declared in fhir_types.TEMPORAL_TYPES:
+        dates = source in fhir_types.DATE_TYPES and declared in fhir_types.DATE_TYPES
+        fits = (dates and "dateTime" in (source, declared)) or source in text - fhir_types.TEMPORAL_TYPES
+    elif declared == "base64Binary":
         fits = source in text
     elif declared == "boolean":
         fits = False
@@ -212,7 +250,7 @@ def _check_declared(node: typed_tree.Node, declared: str) -> None:
 
 
 def _check_ansi(node: typed_tree.Node, wanted: Target, ansi: str) -> None:
-    """Refuse a tag that asks for a conversion which is not one of notation."""
+    """Refuse a tag that asks for more than another notation of the same value."""
     source = node.type
     if source is None:
         return
@@ -221,8 +259,10 @@ def _check_ansi(node: typed_tree.Node, wanted: Target, ansi: str) -> None:
             fits = fhir_types.is_primitive(source)
         case "boolean":
             fits = source == "boolean"
-        case "date" | "timestamp" | "timestamptz":
+        case "date":
             fits = source in fhir_types.DATE_TYPES
+        case "timestamp" | "timestamptz":
+            fits = source in ("dateTime", "instant")
         case "time":
             fits = source == "time"
         case "bytea":

@@ -1,37 +1,33 @@
-"""ViewDefinition -> View: what the rest of the project calls.
+"""ViewDefinition -> View: the functions that the rest of the project calls.
 
-    JSON --model--> ViewModel --fhirpath--> parse trees --analysis--> typed trees --sql, statement--> one SELECT
+    JSON -> ViewModel (definition_reader) -> parse trees (fhirpath) -> typed trees (analysis) -> SELECT (select_builder)
 
 Every problem of a file is reported at once: those of its JSON first, then those of its expressions. Without a resource
-type to check them against, expressions are only parsed.
+type, expressions are parsed but not checked.
 """
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
+from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.views import table_limits
 from lambda_pipeline.views.definition_reader import Reader
 from lambda_pipeline.views.select_builder import Statement
-from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, RESERVED_NAMES, Column, View
-
-PHYSICAL_NAME = re.compile(r"__\d+$")
-"""The batch layer calls physical tables `<view>__<n>`."""
+from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, Column, View
 
 
 def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
     """Compile one ViewDefinition.
 
     Args:
-        definition: the ViewDefinition as JSON; decimals best as `Decimal`.
-        file: where it was read from, for messages.
+        definition: the ViewDefinition as JSON; decimals should be `Decimal`.
+        file: name of its file, for messages.
 
     Raises:
-        ViewDefinitionError: lists everything that is wrong with it.
+        ViewDefinitionError: lists every problem.
     """
     view, problems = _compile(definition, file, named=False)
     if view is None or problems:
@@ -39,52 +35,29 @@ def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
     return view
 
 
-def load_views(folder: Path) -> tuple[View, ...]:
-    """Compile every `*.json` of a folder.
-
-    Returns:
-        The views, sorted by name.
-
-    Raises:
-        ConfigurationError: there is no such folder; taken for an empty one it would retire every view.
-        ViewDefinitionError: lists everything that is wrong with any of the files, two views of one name included.
-    """
-    if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is not a folder", hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS")
-    views: dict[str, View] = {}
-    problems: list[Problem] = []
-    for path in sorted(folder.glob("*.json")):
-        view, found = _read(path.read_bytes(), path.name)
-        problems += found
-        if view is None:
-            continue
-        if view.name.lower() in views:
-            other = views[view.name.lower()].file
-            problems.append(Problem(path.name, "$.name", f"{other} has a view of this name already"))
-        else:
-            views[view.name.lower()] = view
-    if problems:
-        raise ViewDefinitionError(problems)
-    return tuple(sorted(views.values(), key=lambda view: view.name))
-
-
 def lint(text: str, file: str) -> list[Problem]:
-    """Everything that is wrong with the text of one file; empty if it compiles.
+    """Every problem of one file; empty if it compiles.
 
     Args:
-        text: the file's content.
-        file: what to call it.
+        text: content of the file.
+        file: its name.
     """
-    return _read(text.encode(), file)[1]
+    return read_definition(text.encode(), file)[1]
 
 
-def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
+def read_definition(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
+    """The view of one file, which must have a name; and everything that is wrong with the file.
+
+    Args:
+        content: of the file.
+        file: what to call it in problems.
+    """
     repeated: list[Problem] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in items]
         repeated.extend(
-            Problem(file, "$", f"the key {name!r} stands twice in one object")
+            Problem(file, "$", f"the key {name!r} occurs twice in one object")
             for name in sorted({name for name in names if names.count(name) > 1})
         )
         return dict(items)
@@ -102,7 +75,7 @@ def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
 
 
 def _compile(definition: Any, file: str, *, named: bool) -> tuple[View | None, list[Problem]]:
-    """The view or what is wrong with it; `named` says whether a relation shall have its name."""
+    """The view, or its problems; `named`: whether its name becomes the name of a relation."""
     label = file or (str(definition.get("name") or "view") if isinstance(definition, Mapping) else "view")
     try:
         return _compile_labelled(definition, file, label, named=named)
@@ -116,28 +89,31 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
     if model is None:
         return None, reader.problems
     if named and "name" not in definition:
-        reader.problem("$", "name is missing", "it names the view's table")
+        reader.problem("$", "name is missing", "the table of the view gets this name")
     if len(model.name) > MAX_VIEW_NAME:
         reader.problem("$.name", f"is longer than {MAX_VIEW_NAME} characters")
-    if named and (model.name.lower() in RESERVED_NAMES or PHYSICAL_NAME.search(model.name)):
-        reader.problem("$.name", f"{model.name} is or may be the name of a table of the batch layer")
+    if named and table_limits.is_taken(model.name):
+        reader.problem("$.name", f"{model.name} is or may be the name of a table or index of the batch layer")
     statement = Statement(model, label)
     text, columns = statement.compile()
     if not columns and not reader.problems:
         reader.problem("$.select", "a view has at least one column")
+    for limit in table_limits.exceeded(columns):
+        reader.problem("$.select", limit, "split the view")
     if text.count(RELATION_PLACEHOLDER) != 1:
-        reader.problem("$", f"the text {RELATION_PLACEHOLDER} has a meaning of its own and cannot be used")
+        reader.problem("$", f"the text {RELATION_PLACEHOLDER} is reserved and cannot be used")
     problems = reader.problems + statement.problems
     if problems:
         return None, problems
     complete = statement.lowering.complete_body
     view = View(
-        name=model.name, resource=model.resource, columns=columns, digest=_digest(text, columns, complete=complete),
+        name=model.name, resource=model.resource, columns=columns,
+        digest=_digest(model.resource, text, columns, complete=complete),
         statement=text, complete_body=complete, file=file, description=model.description, definition=definition,
     )  # fmt: skip
     return view, []
 
 
-def _digest(statement: str, columns: tuple[Column, ...], *, complete: bool) -> str:
+def _digest(resource: str, statement: str, columns: tuple[Column, ...], *, complete: bool) -> str:
     shape = [[column.name, column.type, column.collection, column.indexed] for column in columns]
-    return hashlib.sha256(json.dumps([statement, shape, complete], ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([resource, statement, shape, complete], ensure_ascii=False).encode()).hexdigest()

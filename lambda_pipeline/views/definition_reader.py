@@ -1,4 +1,4 @@
-"""ViewDefinition JSON -> a validated model. Every problem of the JSON is found here; expressions are only carried."""
+"""ViewDefinition JSON -> a validated model. Every problem of the JSON is found here; expressions stay texts."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views import columns, fhir_types, typed_tree
 from lambda_pipeline.views.analysis import RESERVED_VARIABLES
+from lambda_pipeline.views.primitives import primitive_problem
+from lambda_pipeline.views.table_limits import SYSTEM_COLUMNS
 
 T = TypeVar("T")
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 MAX_NAME_BYTES = 63
-"""PostgreSQL cuts longer identifiers, silently."""
+"""PostgreSQL cuts longer identifiers silently."""
 
 CANONICAL_RESOURCE = frozenset((
     "resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "extension", "url",
@@ -36,18 +38,11 @@ CONSTANT_TYPES = (
 )  # fmt: skip
 CONSTANT_KEYS = {fhir_types.choice_key("value", name): name for name in CONSTANT_TYPES}
 WHOLE_NUMBERS = ("integer", "positiveInt", "unsignedInt", "integer64")
-ANY_TEXT = re.compile(r".*", re.DOTALL)
-FORMATS = {
-    "date": re.compile(r"\d{4}(-\d\d(-\d\d)?)?"),
-    "dateTime": re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"),
-    "instant": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"),
-    "time": re.compile(r"\d\d:\d\d:\d\d(\.\d+)?"),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of the definition and where it stands; most are expressions."""
+    """A string of the definition and its JSON path; most are expressions."""
 
     value: str
     path: str
@@ -93,13 +88,13 @@ class ViewModel:
 
 
 class Reader:
-    """Reads one ViewDefinition and collects what is wrong with it.
+    """Reads one ViewDefinition and collects its problems.
 
     Args:
-        file: what to call it in problems.
+        file: name of the file, for problems.
 
     Attributes:
-        problems: what was found so far.
+        problems: every problem found so far.
     """
 
     def __init__(self, file: str) -> None:
@@ -107,18 +102,18 @@ class Reader:
         self.problems: list[Problem] = []
 
     def problem(self, path: str, reason: str, hint: str = "") -> None:
-        """Note a problem."""
+        """Record a problem."""
         self.problems.append(Problem(self.file, path, reason, hint))
 
     def view(self, definition: Any) -> ViewModel | None:
-        """The model; None if nothing more can be said of it."""
+        """The model; None if the definition is not a JSON object."""
         if not isinstance(definition, Mapping):
             self.problem("$", "a ViewDefinition is a JSON object")
             return None
         self._keys(definition, "$", VIEW_KEYS)
-        kind = definition.get("resourceType")
-        if kind is not None and (not isinstance(kind, str) or kind.rpartition("/")[2] != "ViewDefinition"):
-            self.problem("$.resourceType", f"{kind!r} is no ViewDefinition")
+        resource_type = definition.get("resourceType")
+        if resource_type is not None and str(resource_type).rpartition("/")[2] != "ViewDefinition":
+            self.problem("$.resourceType", f"{resource_type!r} is not ViewDefinition")
         self._fhir_version(definition.get("fhirVersion"))
         name = self._name(definition, "$") if "name" in definition else ""
         resource = self._resource(definition)
@@ -126,7 +121,7 @@ class Reader:
         if "select" not in definition:
             self.problem("$", "select is missing")
         elif not select and definition["select"] == []:
-            self.problem("$.select", "a view has at least one select")
+            self.problem("$.select", "a view needs at least one select")
         constants: dict[str, typed_tree.Constant] = {}
         for symbol, constant in self._list(definition, "$", "constant", self._constant):
             if symbol in constants:
@@ -148,10 +143,10 @@ class Reader:
             return None
         iterators = [key for key in ITERATORS if key in item]
         if len(iterators) > 1:
-            self.problem(path, f"{' and '.join(iterators)} exclude each other", "nest one select in the other")
+            self.problem(path, f"{' and '.join(iterators)} exclude each other", "write one select inside the other")
         repeat = self._list(item, path, "repeat", self._repeat_path)
         if item.get("repeat") == []:
-            self.problem(f"{path}.repeat", "repeat has at least one path")
+            self.problem(f"{path}.repeat", "repeat needs at least one path")
         select = Select(
             json_path=path,
             for_each=self._expression(item, path, "forEach") if "forEach" in item else None,
@@ -162,41 +157,41 @@ class Reader:
             union_all=self._list(item, path, "unionAll", self._select),
         )
         if not any(item.get(key) for key in ("column", "select", "unionAll")):
-            self.problem(path, "a select has column, select or unionAll")
+            self.problem(path, "a select needs column, select or unionAll")
         return select
 
     def _column(self, item: Any, path: str) -> ColumnModel | None:
         if not self._object(item, path, COLUMN_KEYS):
             return None
         name, expression = self._name(item, path), self._expression(item, path, "path")
+        if name.lower() in SYSTEM_COLUMNS:
+            self.problem(f"{path}.name", f"{name!r} is a column that every table of PostgreSQL has")
         collection = item.get("collection", False)
         if not isinstance(collection, bool):
-            self.problem(f"{path}.collection", "collection is true or false")
-        kind = item.get("type")
-        if kind is not None:
-            kind = self._type(kind, f"{path}.type")
+            self.problem(f"{path}.collection", "collection must be true or false")
+        type_name = self._type(item["type"], f"{path}.type") if item.get("type") is not None else None
         tags: dict[str, Text] = {}
         for tag, value in self._list(item, path, "tag", self._tag):
             if tag in tags and tag in (columns.ANSI_TAG, columns.INDEX_TAG):
-                self.problem(value.path, f"the tag {tag} stands twice")
+                self.problem(value.path, f"the tag {tag} occurs twice")
             tags[tag] = value
         indexed = tags.get(columns.INDEX_TAG)
         if indexed is not None and indexed.value not in ("true", "false"):
-            self.problem(indexed.path, f"{columns.INDEX_TAG} is true or false")
+            self.problem(indexed.path, f"{columns.INDEX_TAG} must be true or false")
         if not name or expression is None:
             return None
         return ColumnModel(
-            name=name, expression=expression, json_path=path, type=kind, collection=collection is True,
+            name=name, expression=expression, json_path=path, type=type_name, collection=collection is True,
             ansi=tags.get(columns.ANSI_TAG), indexed=indexed is not None and indexed.value == "true",
             description=self._optional_text(item, path, "description"),
         )  # fmt: skip
 
-    def _type(self, kind: Any, path: str) -> str | None:
-        if not isinstance(kind, str):
-            self.problem(path, "a type is a string")
+    def _type(self, type_name: Any, path: str) -> str | None:
+        if not isinstance(type_name, str):
+            self.problem(path, "a type must be a string")
             return None
         try:
-            return columns.fhir_type(kind)
+            return columns.fhir_type(type_name)
         except columns.ColumnTypeError as error:
             self.problem(path, error.reason, error.hint)
             return None
@@ -206,7 +201,7 @@ class Reader:
             return None
         name, value = item.get("name"), item.get("value")
         if not isinstance(name, str) or not isinstance(value, str):
-            self.problem(path, "a tag has a name and a value, both strings")
+            self.problem(path, "a tag needs a name and a value, both strings")
             return None
         return name, Text(value, f"{path}.value")
 
@@ -222,35 +217,35 @@ class Reader:
         name = self._name(item, path)
         values = [key for key in item if key in CONSTANT_KEYS]
         if len(values) != 1:
-            self.problem(path, f"a constant has exactly one value[x], this has {len(values)}")
+            self.problem(path, f"a constant needs exactly one value[x], this one has {len(values)}")
             return None
         if name in RESERVED_VARIABLES:
-            self.problem(f"{path}.name", f"%{name} is a variable of FHIRPath")
-        kind = CONSTANT_KEYS[values[0]]
-        value = self._constant_value(item[values[0]], kind, f"{path}.{values[0]}")
-        return None if value is None or not name else (name, typed_tree.Constant(value, kind))
+            self.problem(f"{path}.name", f"%{name} is the name of a variable of FHIRPath")
+        type_name = CONSTANT_KEYS[values[0]]
+        value = self._constant_value(item[values[0]], type_name, f"{path}.{values[0]}")
+        return None if value is None or not name else (name, typed_tree.Constant(value, type_name))
 
-    def _constant_value(self, value: Any, kind: str, path: str) -> str | bool | Decimal | None:
-        if kind == "boolean" and isinstance(value, bool):
+    def _constant_value(self, value: Any, type_name: str, path: str) -> str | bool | Decimal | None:
+        if type_name == "boolean" and isinstance(value, bool):
             return value
-        if kind == "decimal" or kind in WHOLE_NUMBERS:
-            number = _number(value, as_text=kind == "integer64")
-            if number is not None and number.is_finite() and (kind == "decimal" or _is_whole(number, kind)):
+        if type_name == "decimal" or type_name in WHOLE_NUMBERS:
+            number = _number(value, as_text=type_name == "integer64")
+            if number is not None and number.is_finite() and (type_name == "decimal" or _is_whole(number, type_name)):
                 return number
-        elif isinstance(value, str) and kind != "boolean" and FORMATS.get(kind, ANY_TEXT).fullmatch(value):
+        elif isinstance(value, str) and type_name != "boolean" and primitive_problem(value, type_name) is None:
             text = self._text(value, path)
             return None if text is None else text.value
-        self.problem(path, f"this is no {kind}")
+        self.problem(path, f"this is not a value of type {type_name}")
         return None
 
     def _resource(self, definition: Mapping[str, Any]) -> str:
         resource = definition.get("resource")
         if not isinstance(resource, str):
-            self.problem("$.resource" if "resource" in definition else "$", "resource is missing or no string")
+            self.problem("$.resource" if "resource" in definition else "$", "resource is missing or is not a string")
             return ""
         if not fhir_types.is_concrete_resource(resource):
             hint = fhir_types.suggestion(resource, fhir_types.resource_types())
-            self.problem("$.resource", f"FHIR R4 has no resource type {resource!r}", hint)
+            self.problem("$.resource", f"FHIR R4 does not have a resource type {resource!r}", hint)
             return ""
         return resource
 
@@ -274,7 +269,7 @@ class Reader:
     def _keys(self, item: Mapping[str, Any], path: str, known: frozenset[str]) -> None:
         for key in item:
             if key not in known and key.removeprefix("_") not in known:
-                self.problem(f"{path}.{key}", f"{key!r} is not part of a ViewDefinition here, or not supported",
+                self.problem(f"{path}.{key}", f"{key!r} is not part of a ViewDefinition here, or is not supported",
                              fhir_types.suggestion(key, set(known)))  # fmt: skip
 
     def _list(
@@ -291,7 +286,7 @@ class Reader:
         if not isinstance(value, str):
             self.problem(path, "expected a string")
         elif "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            self.problem(path, "holds a character that PostgreSQL cannot store (U+0000 or half a surrogate pair)")
+            self.problem(path, "contains a character that PostgreSQL cannot store (U+0000 or half a surrogate pair)")
         else:
             return Text(value, path)
         return None
@@ -305,8 +300,8 @@ class Reader:
     def _name(self, item: Mapping[str, Any], path: str) -> str:
         name = item.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            hint = "a name is a letter, then letters, digits and _"
-            self.problem(f"{path}.name", f"{name!r} is no name" if name is not None else "name is missing", hint)
+            hint = "a name begins with a letter, then come letters, digits and _"
+            self.problem(f"{path}.name", f"{name!r} is not a name" if name is not None else "name is missing", hint)
             return ""
         if len(name) > MAX_NAME_BYTES:
             self.problem(f"{path}.name", f"{name!r} is longer than {MAX_NAME_BYTES} characters")
@@ -321,13 +316,13 @@ class Reader:
         return value
 
 
-def _is_whole(number: Decimal, kind: str) -> bool:
-    minimum = {"positiveInt": 1, "unsignedInt": 0}.get(kind)
+def _is_whole(number: Decimal, type_name: str) -> bool:
+    minimum = {"positiveInt": 1, "unsignedInt": 0}.get(type_name)
     return number == number.to_integral_value() and (minimum is None or number >= minimum)
 
 
 def _number(value: Any, *, as_text: bool) -> Decimal | None:
-    """A JSON number as Decimal; a float by its shortest text, which is what the file said."""
+    """A JSON number as Decimal; a float by its shortest text, which is the text of the file."""
     if isinstance(value, Decimal):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):

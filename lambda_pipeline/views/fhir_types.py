@@ -1,7 +1,7 @@
 """What FHIR R4 says of its types: which elements they have, of which types, and which may repeat.
 
-The data lies in `r4/elements.jsonl` (written by `r4/generate.py` from the official StructureDefinitions). It is read
-once, when the first view is compiled; a type's line is only decoded when a view asks for that type.
+The data is in `r4/elements.jsonl` (written by `r4/generate.py` from the official StructureDefinitions). It is read
+once, when the first view is compiled; the line of a type is decoded only when a view asks for that type.
 """
 
 import json
@@ -18,6 +18,7 @@ TEXT_TYPES = frozenset((
 ))  # fmt: skip
 NUMBER_TYPES = frozenset(("integer", "positiveInt", "unsignedInt", "integer64", "decimal"))
 DATE_TYPES = frozenset(("date", "dateTime", "instant"))
+TEMPORAL_TYPES = DATE_TYPES | {"time"}
 PRIMITIVE_TYPES = TEXT_TYPES | NUMBER_TYPES | {"boolean"}
 ABSTRACT_RESOURCES = frozenset(("Resource", "DomainResource", "MetadataResource"))
 
@@ -87,7 +88,7 @@ def is_primitive(type_name: str | None) -> bool:
 
 
 def is_concrete_resource(type_name: str) -> bool:
-    """Whether there can be resources of the type."""
+    """Whether resources of the type can exist."""
     return is_resource(type_name) and type_name not in ABSTRACT_RESOURCES
 
 
@@ -112,9 +113,9 @@ def narrowing(type_name: str, json_name: str) -> str:
     """`value.ofType(Quantity)` for `valueQuantity`, if the type has such a choice element."""
     for element in elements(type_name).values():
         if element.choice and re.match(rf"{element.name}[A-Z]", json_name):
-            for kind in element.types:
-                if element.key(kind) == json_name:
-                    return f"write {element.name}.ofType({kind})"
+            for candidate in element.types:
+                if element.key(candidate) == json_name:
+                    return f"write {element.name}.ofType({candidate})"
     return ""
 
 

@@ -1,7 +1,7 @@
 """FHIRPath text -> parse tree.
 
-Reads the grammar of FHIRPath 2.0 (N1), operators that views do not support included, so that whatever is refused later
-is refused by its name and position and not as a syntax error. Nothing is known of FHIR here.
+Reads the whole grammar of FHIRPath 2.0 (N1), including operators that views do not support, so that a later refusal
+names the operator and its position and is not a syntax error. This module knows nothing about FHIR.
 
     name.where(use = 'official').given
     Member(Call(Member(None, 'name'), 'where', (Binary('=', Member(None, 'use'), Literal('official')),)), 'given')
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal as OneOf
 
+from lambda_pipeline.views.primitives import primitive_problem
+
 
 class FhirPathError(Exception):
-    """An expression that does not parse, has a type error, or uses what is not supported.
+    """An expression that does not parse, has a type error, or uses a feature that is not supported.
 
     Args:
         reason: what is wrong.
-        position: offset of the offending part in the expression.
+        position: offset of the wrong part in the expression.
         hint: what to write instead; may be empty.
     """
 
@@ -29,7 +31,7 @@ class FhirPathError(Exception):
         self.hint = hint
 
     def quoting(self, expression: str) -> str:
-        """The reason, then the line of the expression it is about, with a caret below the position."""
+        """The reason, then the wrong line of the expression with a caret below the position."""
         start = expression.rfind("\n", 0, self.position) + 1
         line = expression[start:].split("\n", 1)[0]
         return f"{self.reason}\n    {line}\n    {' ' * (self.position - start)}^"
@@ -37,7 +39,7 @@ class FhirPathError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A literal; `type` is the FHIR type it has."""
+    """A literal; `type` is its FHIR type."""
 
     position: int
     type: OneOf["string", "boolean", "integer", "decimal", "date", "dateTime", "time"]
@@ -68,7 +70,7 @@ class This:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`target.name`, or `name` alone when there is no target."""
+    """`target.name`, or `name` alone without a target."""
 
     position: int
     target: "Expression | None"
@@ -122,7 +124,7 @@ PRECEDENCE: tuple[tuple[str, ...], ...] = (
 """Binary operators, loosest first, all left-associative (FHIRPath, section 6.8)."""
 
 MAX_DEPTH = 60
-"""Nesting of one expression; deeper ones would end in Python's or PostgreSQL's own limits."""
+"""Nesting of one expression; deeper nesting would reach the limits of Python or PostgreSQL."""
 
 TOKEN = re.compile(
     r"""
@@ -139,10 +141,6 @@ TOKEN = re.compile(
 )
 
 ESCAPES = {"'": "'", '"': '"', "`": "`", "\\": "\\", "/": "/", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-
-DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
-DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
-TIME = re.compile(r"T\d\d:\d\d:\d\d(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +190,7 @@ def _unescape(text: str, position: int) -> str:
 
 
 class _Parser:
-    """Recursive descent over the tokens; each method returns the tree of what it consumed."""
+    """Recursive descent over the tokens; each method returns the tree of the tokens that it consumed."""
 
     def __init__(self, expression: str) -> None:
         self.tokens = _tokens(expression)
@@ -226,7 +224,7 @@ class _Parser:
         if level == 0:
             self.depth += 1
             if self.depth > MAX_DEPTH:
-                raise FhirPathError(f"nested deeper than {MAX_DEPTH}", self.token.position)
+                raise FhirPathError(f"the nesting is deeper than {MAX_DEPTH}", self.token.position)
         if level == len(PRECEDENCE):
             return self.polarity()
         left = self.operators(level + 1)
@@ -271,7 +269,7 @@ class _Parser:
             self.expect(")")
         return Call(token.position, target, name, tuple(arguments))
 
-    def term(self) -> Expression:  # noqa: PLR0911 (one return per kind of term)
+    def term(self) -> Expression:  # noqa: PLR0911 (one return per form of term)
         token = self.token
         if token.kind == "number":
             return self.number()
@@ -312,13 +310,13 @@ class _Parser:
 
 def _temporal(token: _Token) -> Literal:
     text = token.text[1:]
-    if DATE.fullmatch(text):
+    if primitive_problem(text, "date") is None:
         return Literal(token.position, "date", text)
-    if DATE_TIME.fullmatch(text):
+    if primitive_problem(text, "dateTime") is None:
         return Literal(token.position, "dateTime", text)
-    if TIME.fullmatch(text):
+    if text.startswith("T") and primitive_problem(text[1:], "time") is None:
         return Literal(token.position, "time", text[1:])
     raise FhirPathError(
-        f"{token.text} is no literal that is supported", token.position,
+        f"{token.text} is not a supported literal", token.position,
         "a date (@2020-01), a dateTime with minutes (@2020-01-01T10:30Z) or a time with seconds (@T10:30:00)",
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The FHIRPath functions that views can use: what each accepts, and what it becomes.
+"""The FHIRPath functions that views can use: the arguments of each, and its typed tree.
 
-`FUNCTIONS` is the whole list. A function that is not in it is refused, never guessed.
+`FUNCTIONS` is the whole list. A function that is not in it is refused.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from lambda_pipeline.views.fhirpath import FhirPathError
 
 
 class Typing(Protocol):
-    """What a function needs of the analysis it is part of; see there for the errors."""
+    """The part of `Analysis` that functions use; `analysis` documents the errors."""
 
     resource: typed_tree.Focus
 
@@ -20,13 +20,13 @@ class Typing(Protocol):
         """The typed tree of an argument."""
 
     def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
-        """The typed tree of an argument that has to be boolean."""
+        """The typed tree of an argument that must be boolean."""
 
     def member(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         """One step of navigation."""
 
     def new_item(self, type_name: str | None) -> typed_tree.Focus:
-        """A fresh focus for the elements that criteria look at."""
+        """A new focus for the elements that criteria test."""
 
 
 Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Focus], typed_tree.Node]
@@ -37,9 +37,9 @@ class Function:
     """One row of the table.
 
     Attributes:
-        arguments: how many it may have.
+        arguments: how many arguments it may have.
         accepts: the input and arguments it takes, in words.
-        lowers_to: what it becomes in SQL or jsonpath, in words.
+        lowers_to: its SQL or jsonpath, in words.
         build: writes its node of the typed tree, or raises FhirPathError.
     """
 
@@ -69,9 +69,9 @@ def _empty(
 
 
 def _ways_to_exist(target: typed_tree.Node) -> tuple[typed_tree.Node, ...]:
-    """The paths by which an element can be there: a choice by each of its types, a primitive also by `_name` alone."""
+    """The paths by which an element can exist: a choice by each of its types, a primitive also by `_name` alone."""
     if isinstance(target, typed_tree.Choice):
-        narrowed = (type_rules.narrow(target, kind) for kind in target.types)
+        narrowed = (type_rules.narrow(target, type_name) for type_name in target.types)
         return tuple(way for node in narrowed for way in _ways_to_exist(node))
     if isinstance(target, typed_tree.Member) and fhir_types.is_primitive(target.type):
         return (target, type_rules.sibling(target))
@@ -83,7 +83,7 @@ def _extension(
 ) -> typed_tree.Node:
     url = analysis.node(call.arguments[0], focus)
     if not isinstance(url, typed_tree.Constant) or url.type not in fhir_types.TEXT_TYPES:
-        raise FhirPathError("extension() takes the url as a string", call.arguments[0].position)
+        raise FhirPathError("extension() takes a url as a string", call.arguments[0].position)
     extensions = analysis.member(target, "extension", call.position)
     item = analysis.new_item("Extension")
     same_url = typed_tree.Compare("=", typed_tree.Member(item, "url", "uri", many=False, repeats=False), url, "text")
@@ -94,20 +94,22 @@ def _of_type(
     _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
 ) -> typed_tree.Node:
     argument = call.arguments[0]
-    kind = type_specifier(argument)
+    type_name = type_specifier(argument)
     if isinstance(target, typed_tree.Choice):
-        if kind not in target.types:
+        if type_name not in target.types:
             raise FhirPathError(
-                f"{target.name} has no type {kind}", argument.position, f"its types are {', '.join(target.types)}"
+                f"{target.name} does not have the type {type_name}",
+                argument.position,
+                f"its types are {', '.join(target.types)}",
             )
-        return type_rules.narrow(target, kind)
+        return type_rules.narrow(target, type_name)
     if target.type in fhir_types.ABSTRACT_RESOURCES:
-        if not fhir_types.is_concrete_resource(kind):
-            raise FhirPathError(f"FHIR R4 has no resource type {kind}", argument.position)
-        return typed_tree.OfResource(target, kind, target.many)
-    if target.type != kind:
+        if not fhir_types.is_concrete_resource(type_name):
+            raise FhirPathError(f"FHIR R4 does not have a resource type {type_name}", argument.position)
+        return typed_tree.OfResource(target, type_name, target.many)
+    if target.type != type_name:
         raise FhirPathError(
-            f"this is {type_rules.article(target)}, so ofType({kind}) is always empty", call.position,
+            f"this is {type_rules.article(target)}, so ofType({type_name}) is always empty", call.position,
             "ofType is for choice elements such as value[x], and for resources",
         )  # fmt: skip
     return target
@@ -121,7 +123,7 @@ def type_specifier(argument: fhirpath.Expression) -> str:
             if fhir_types.is_type(argument.name):
                 return argument.name
             known = fhir_types.suggestion(argument.name, fhir_types.type_names())
-            raise FhirPathError(f"FHIR R4 has no type {argument.name}", argument.position, known)
+            raise FhirPathError(f"FHIR R4 does not have a type {argument.name}", argument.position, known)
     raise FhirPathError("expected the name of a FHIR type", argument.position)
 
 
@@ -142,7 +144,7 @@ def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus:
     if call.arguments:
         separator = analysis.node(call.arguments[0], focus)
         if not isinstance(separator, typed_tree.Constant) or separator.type not in fhir_types.TEXT_TYPES:
-            raise FhirPathError("the separator of join() is a string", call.arguments[0].position)
+            raise FhirPathError("the separator of join() must be a string", call.arguments[0].position)
     return typed_tree.Join(target, separator)
 
 
@@ -155,7 +157,7 @@ def _resource_key(
 ) -> typed_tree.Node:
     if target != analysis.resource:
         raise FhirPathError(
-            "getResourceKey() is a function of the resource, and this is an element of it", call.position,
+            "getResourceKey() takes the resource, not an element of it", call.position,
             "write %resource.getResourceKey()",
         )  # fmt: skip
     return typed_tree.ResourceKey()
@@ -169,7 +171,7 @@ def _reference_key(
         raise FhirPathError(f"getReferenceKey() takes a Reference, not {type_rules.article(target)}", call.position)
     resource = type_specifier(call.arguments[0]) if call.arguments else None
     if resource is not None and not fhir_types.is_concrete_resource(resource):
-        raise FhirPathError(f"{resource} is no resource type", call.arguments[0].position)
+        raise FhirPathError(f"{resource} is not a resource type", call.arguments[0].position)
     return typed_tree.ReferenceKey(target, resource, target.many)
 
 
@@ -225,4 +227,4 @@ FUNCTIONS: dict[str, Function] = {
         NONE, "decimal, date, dateTime, instant, time, Period (its end)", "see temporal.py", _boundary
     ),
 }  # fmt: skip
-"""Name -> what it accepts and lowers to."""
+"""The functions by name."""

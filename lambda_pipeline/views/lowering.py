@@ -1,7 +1,7 @@
 """Typed tree -> SQL expressions.
 
-A path becomes a `Place`: an SQL expression that yields jsonb, and a jsonpath below it. Nothing is evaluated until an
-operator, a function or a column needs it; then there is one way for each need:
+A path becomes a `Place`: an SQL expression that yields jsonb, and a jsonpath below it. An operator, a function or a
+column then evaluates it in one of four ways:
 
     rows        jsonb_path_query(base, path)
     existence   jsonb_path_exists(base, path)
@@ -9,23 +9,23 @@ operator, a function or a column needs it; then there is one way for each need:
     one value   base -> 'key' where FHIR allows only one; else (SELECT jsonb_path_query(base, path)), which fails with
                 SQLSTATE 21000 if there are several
 
-A text is named several times: to be sure that it is none of an array or object, to take a reference apart. It becomes
-a column of its row source (`rows`), unless it belongs to an element that only a criterion looks at.
+All SQL here takes elements to have the JSON shape of FHIR: `shapes` writes the check. Some SQL names a text several
+times, to check a date or to split a reference. Such a text becomes a column of its row source (`row_source`), unless it
+belongs to an element that only criteria test.
 
 Everything stays in jsonpath's lax mode. A path that ends in a member gets `[*]`: lax mode leaves the last array whole.
 """
-# ruff: noqa: S608, PLR0911 (writing SQL is the purpose; one case per kind of node)
+# ruff: noqa: S608, PLR0911 (writing SQL is the purpose; one case per class of node)
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from lambda_pipeline.views import fhir_types, temporal, typed_tree
+from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree
 from lambda_pipeline.views.row_source import RowSource
+from lambda_pipeline.views.sql_text import json_string, quoted
 
-WRITTEN = "q.v #>> '{}'"
 OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
@@ -36,9 +36,9 @@ class Place:
     Attributes:
         base: SQL expression that yields one jsonb value, or NULL.
         path: jsonpath below it, without the leading `$`.
-        keys: the same as keys and positions, where there is one element at most by FHIR's definitions; else None.
+        keys: the same path as keys and positions, if FHIR allows at most one element there; else None.
         ends_in_member: whether the last step is a member.
-        is_column: whether `base` is a plain column, which is never NULL where it is read.
+        is_column: whether `base` is a plain column, which is never NULL.
         is_cheap: whether naming `base` twice costs little.
     """
 
@@ -74,29 +74,6 @@ class Place:
         return replace(self, path=f"{self.path} ? ({criteria})", keys=None, ends_in_member=False)
 
 
-def quoted(text: str) -> str:
-    """An SQL string literal, on one line: what is indented later must not change it."""
-    doubled = text.replace("'", "''")
-    if "\n" not in text:
-        return f"'{doubled}'"
-    return "E'" + doubled.replace("\\", "\\\\").replace("\n", "\\n") + "'"
-
-
-def json_string(text: str) -> str:
-    """A string literal of JSON and jsonpath."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def identifier(name: str) -> str:
-    """A quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def failure(text: str, cast: str = "text") -> str:
-    """An expression that fails with SQLSTATE 22P02, naming `text` (an SQL text expression, not a constant)."""
-    return f"({text})::integer::text" + (f"::{cast}" if cast != "text" else "")
-
-
 class Lowering:
     """Writes typed trees of one ViewDefinition as SQL.
 
@@ -104,7 +81,7 @@ class Lowering:
         resource_type: the type of the view's resources.
 
     Attributes:
-        complete_body: whether something written so far reads the resource's `meta`, or its `id` from its body.
+        complete_body: whether the SQL so far reads `meta` of the resource, or reads `id` from its body.
     """
 
     def __init__(self, resource_type: str) -> None:
@@ -116,12 +93,12 @@ class Lowering:
         self._aliases = 0
 
     def new_alias(self, letter: str) -> str:
-        """A table alias not used before."""
+        """A new table alias."""
         self._aliases += 1
         return f"{letter}{self._aliases}"
 
     def bind(self, focus: typed_tree.Focus, column: str) -> None:
-        """Say which jsonb column holds the elements of a focus."""
+        """Set the jsonb column that holds the elements of a focus."""
         self._places[focus.name] = Place(column, is_column=True, is_cheap=True)
 
     @contextmanager
@@ -129,8 +106,8 @@ class Lowering:
         """Write for the rows of a source.
 
         Args:
-            row_index: what `%rowIndex` is there.
-            source: what may compute something once per row; None where there is none, or it does not see the row.
+            row_index: SQL of `%rowIndex` there.
+            source: the row source that computes columns once per row; None if there is none for this row.
         """
         before = self._row_index, self._source
         self._row_index, self._source = row_index, source
@@ -142,15 +119,15 @@ class Lowering:
     # ---- paths -------------------------------------------------------------------------------------------------------
 
     def place(self, node: typed_tree.Node) -> Place:
-        """Where a node leads; a computed value leads to itself as jsonb."""
+        """The place of a node; the place of a computed value is the value as jsonb."""
         match node:
             case typed_tree.Focus(name):
                 return self._places[name]
             case typed_tree.Member(target, key, _, _, repeats):
                 self._note(target, key)
                 return self.place(target).member(key, repeats=repeats)
-            case typed_tree.OfResource(target, kind):
-                return self.place(target).filter(f'@."resourceType" == {json_string(kind)}')
+            case typed_tree.OfResource(target, resource_type):
+                return self.place(target).filter(f'@."resourceType" == {json_string(resource_type)}')
             case typed_tree.Where():
                 return self._filtered(node)
             case typed_tree.At(target, index):
@@ -196,7 +173,7 @@ class Lowering:
         )  # fmt: skip
 
     def _at(self, target: typed_tree.Node, index: typed_tree.Node | None) -> Place:
-        """One element; of a list that is no list of lists by its position, else out of the flattened list."""
+        """One element: by its position in a single list, else out of the flattened list of lists."""
         number = 0 if index is None else int(index.value) if isinstance(index, typed_tree.Constant) else None
         if number is not None and not 0 <= number < 2**31:
             return Place("NULL::jsonb")
@@ -220,7 +197,8 @@ class Lowering:
             one = reference_key(f"{alias}.t", node.resource)
         else:
             rows, alias = self.rows(node.target), "k"
-            one = self._boundary_of(f"{alias}.t", node)
+            text = f"{alias}.t"
+            one = self._boundary_of(text if node.type == "decimal" else temporal_checks.checked(text, node.type), node)
         return Place(
             f"(SELECT jsonb_agg(to_jsonb(m.v) ORDER BY {alias}.o)"
             f" FROM (SELECT q.v #>> '{{}}', q.o FROM {rows} WITH ORDINALITY q(v, o) OFFSET 0) {alias}(t, o)"
@@ -229,7 +207,7 @@ class Lowering:
         )  # fmt: skip
 
     def _note(self, target: typed_tree.Node, key: str) -> None:
-        """Remember that the body has to be complete."""
+        """Record that the body must be complete, if the step reads `id` or `meta` of the resource."""
         if target.type == self.resource_type and key in ("id", "meta"):
             self.complete_body = True
 
@@ -240,10 +218,10 @@ class Lowering:
     # ---- criteria as jsonpath ----------------------------------------------------------------------------------------
 
     def _criteria(self, node: typed_tree.Node, item: typed_tree.Focus, *, negated: bool) -> str | None:
-        """Criteria as a jsonpath predicate, or None if jsonpath cannot say exactly this.
+        """Criteria as a jsonpath predicate, or None if jsonpath cannot express them exactly.
 
-        A predicate that is unknown drops the element, as FHIRPath's empty does. Negation is pushed inward to the
-        comparisons: `!(...)` around one would turn "no value" into true.
+        An unknown predicate drops the element, as an empty result does in FHIRPath. Negation is moved inward to the
+        comparisons: `!(...)` around a comparison would be true for an element without value.
         """
         match node:
             case typed_tree.Logic(operator, operands):
@@ -272,7 +250,7 @@ class Lowering:
 
     def _comparison(self, node: typed_tree.Compare, item: typed_tree.Focus, *, negated: bool) -> str | None:
         operator = OPPOSITE[node.operator] if negated else node.operator
-        exact = node.kind == "number" or (node.kind in ("text", "boolean") and operator in ("=", "!="))
+        exact = node.comparison == "number" or (node.comparison in ("text", "boolean") and operator in ("=", "!="))
         if not exact or node.left.many or node.right.many:
             return None
         sides = [
@@ -282,7 +260,7 @@ class Lowering:
         return None if None in sides else f"{sides[0]} {'==' if operator == '=' else operator} {sides[1]}"
 
     def _below(self, node: typed_tree.Node, item: typed_tree.Focus, *, elements: bool = False) -> str | None:
-        """A path below the element that criteria look at, as jsonpath."""
+        """A path below the element that criteria test, as jsonpath."""
         match node:
             case typed_tree.Focus():
                 return "@" if node == item else None
@@ -290,9 +268,9 @@ class Lowering:
                 self._note(target, key)
                 below = self._below(target, item)
                 return None if below is None else f"{below}.{json_string(key)}" + ("[*]" if elements else "")
-            case typed_tree.OfResource(target, kind):
+            case typed_tree.OfResource(target, resource_type):
                 below = self._below(target, item)
-                return None if below is None else f'{below} ? (@."resourceType" == {json_string(kind)})'
+                return None if below is None else f'{below} ? (@."resourceType" == {json_string(resource_type)})'
             case typed_tree.Where(target, inner, criteria):
                 below, test = self._below(target, item), self._criteria(criteria, inner, negated=False)
                 return None if below is None or test is None else f"{below} ? ({test})"
@@ -301,7 +279,7 @@ class Lowering:
     # ---- single values -----------------------------------------------------------------------------------------------
 
     def value(self, node: typed_tree.Node) -> str:
-        """The single value of a node as text, numeric, boolean or jsonb, as its type says; NULL when empty."""
+        """The single value of a node as text, numeric, boolean or jsonb, according to its type; NULL when empty."""
         if node.type == "boolean":
             return self.boolean(node)
         if node.type in fhir_types.NUMBER_TYPES:
@@ -313,24 +291,20 @@ class Lowering:
     def json(self, node: typed_tree.Node) -> str:
         """The single value as jsonb."""
         self._note_whole(node)
-        place = self.place(node)
-        one = self._one(place)
-        if place.keys and place.is_cheap and isinstance(place.keys[-1], str):
-            array = failure(f"jsonb_typeof({one}) || ' instead of one element'", "jsonb")
-            return f"CASE WHEN jsonb_typeof({one}) = 'array' THEN {array} ELSE {one} END"
-        return one
+        return self._one(self.place(node))
 
     def text(self, node: typed_tree.Node) -> str:
-        """The single value as text, whatever primitive type it has; never the text of an array or object."""
-        if not isinstance(node, typed_tree.Path):
-            return self._computed_text(node)
-        place = self.place(node)
-        if not place.is_cheap or place.keys is None:
-            return f"(SELECT {_text_of('q.v', WRITTEN)} FROM (SELECT {self._one(place, bare=True)}) q(v))"
-        return _text_of(self._one(place), self._once(self.written(node)))
+        """The single value of any primitive type as text; fails on a date or time that is not FHIR."""
+        if isinstance(node, typed_tree.Path) and node.type in fhir_types.TEMPORAL_TYPES:
+            return self.temporal_text(node, node.type)
+        return self.written(node)
+
+    def temporal_text(self, node: typed_tree.Node, fhir_type: str) -> str:
+        """The single value as text; fails if it is not a value of a type of dates or times."""
+        return self.naming(node, lambda text: temporal_checks.checked(text, fhir_type))
 
     def written(self, node: typed_tree.Node) -> str:
-        """The single value as it is written, for casts that fail by themselves on anything but one value."""
+        """The single value as written, not checked."""
         if not isinstance(node, typed_tree.Path):
             return self._computed_text(node)
         place = self.place(node)
@@ -339,7 +313,7 @@ class Lowering:
         return f"{self._one(place)} #>> '{{}}'"
 
     def number(self, node: typed_tree.Node) -> str:
-        """The single value as numeric; decimals keep their written scale."""
+        """The single value as numeric; decimals keep the scale as written."""
         match node:
             case typed_tree.Constant(Decimal() as value):
                 return f"({value:f})::numeric" if value < 0 else f"{value:f}::numeric"
@@ -355,12 +329,12 @@ class Lowering:
             case typed_tree.Nothing():
                 return "NULL::numeric"
         if isinstance(node, typed_tree.Path):
-            # From jsonb and not from its text, which would take strings too, 'NaN' and 'Infinity' among them.
+            # A cast from jsonb refuses strings; a cast from its text would accept them, even 'NaN' and 'Infinity'.
             return f"nullif({self._one(self.place(node))}, 'null')::numeric"
         return f"({self.written(node)})::numeric"
 
     def boolean(self, node: typed_tree.Node) -> str:
-        """The single value as boolean; NULL is FHIRPath's empty."""
+        """The single value as boolean; NULL stands for empty."""
         match node:
             case typed_tree.Constant(bool() as value):
                 return "true" if value else "false"
@@ -378,7 +352,7 @@ class Lowering:
         return f"nullif({self._one(self.place(node))}, 'null')::boolean"
 
     def whole_number(self, node: typed_tree.Node) -> str:
-        """The single number as something that casts to an integer type, or fails to when it has a fraction."""
+        """The single number as a text that casts to an integer type; the cast fails if the number has a fraction."""
         if isinstance(node, typed_tree.RowIndex):
             return self._row_index
         return (
@@ -387,17 +361,16 @@ class Lowering:
             else f"trim_scale({self.number(node)})::text"
         )
 
-    def _one(self, place: Place, *, bare: bool = False) -> str:
-        """The single element of a place, strictly; `bare` leaves out the SELECT around a set-returning function."""
+    def _one(self, place: Place) -> str:
+        """The single element of a place; several fail."""
         if not place.path:
             return place.base
         if place.keys and place.is_cheap:
             return _operator(place, text=False)
-        query = f"jsonb_path_query({place.base}, {place.jsonpath})"
-        return query if bare else f"(SELECT {query})"
+        return f"(SELECT jsonb_path_query({place.base}, {place.jsonpath}))"
 
     def naming(self, node: typed_tree.Node, make: Callable[[str], str]) -> str:
-        """SQL that names the single value, as it is written, several times."""
+        """SQL that names the single value, as written, several times."""
         written = self.written(node)
         if isinstance(node, typed_tree.Path):
             place = self.place(node)
@@ -406,7 +379,7 @@ class Lowering:
         return f"(SELECT {make('b.t')} FROM (SELECT {written} OFFSET 0) b(t))"
 
     def _once(self, text: str) -> str:
-        """A text that is named several times, computed once per row where that is possible."""
+        """A text that SQL names several times, computed once per row where possible."""
         return f"({text})" if self._source is None else self._source.column(text, "t")
 
     def _computed_text(self, node: typed_tree.Node) -> str:
@@ -427,7 +400,7 @@ class Lowering:
             case typed_tree.ReferenceKey(target, resource, many) if not many:
                 reference = typed_tree.Member(target, "reference", "string", many=False, repeats=False)
                 return self.naming(reference, lambda text: reference_key(text, resource))
-            case typed_tree.Boundary(target, _, kind, many) if not many and kind != "decimal":
+            case typed_tree.Boundary(target, _, type_name, many) if not many and type_name != "decimal":
                 return self._boundary_of(self.text(target), node)
             case typed_tree.ReferenceKey() | typed_tree.Boundary():
                 return f"{self._one(self.place(node))} #>> '{{}}'"
@@ -447,19 +420,19 @@ class Lowering:
 
     def _compared(self, node: typed_tree.Compare) -> str:
         operator = "<>" if node.operator == "!=" else node.operator
-        if node.kind == "date":
+        if node.comparison == "date":
             return temporal.compare_dates(self.text(node.left), node.operator, self.text(node.right))
-        if node.kind == "time":
+        if node.comparison == "time":
             return f"({self.text(node.left)})::time {operator} ({self.text(node.right)})::time"
         if operator in ("=", "<>") and (node.left.many or node.right.many):
             return f"{self._whole(node.left)} {operator} {self._whole(node.right)}"
         left, right = self.value(node.left), self.value(node.right)
-        if node.kind == "text" and operator not in ("=", "<>"):
+        if node.comparison == "text" and operator not in ("=", "<>"):
             return f'({left}) COLLATE "C" {operator} ({right})'
         return f"{left} {operator} {right}"
 
     def _whole(self, node: typed_tree.Node) -> str:
-        """A collection as one jsonb array, NULL when empty: collections are equal if all their elements are."""
+        """A collection as one jsonb array, NULL when empty: collections are equal if all elements are equal."""
         return f"nullif({self.list(node)}, '[]')"
 
     def _json_constant(self, node: typed_tree.Constant | typed_tree.Nothing) -> str:
@@ -469,7 +442,7 @@ class Lowering:
 
 
 def jsonpath_literal(constant: typed_tree.Constant) -> str:
-    """A constant as JSON and jsonpath write it."""
+    """A constant in the notation of JSON and jsonpath."""
     match constant.value:
         case bool():
             return "true" if constant.value else "false"
@@ -479,9 +452,9 @@ def jsonpath_literal(constant: typed_tree.Constant) -> str:
 
 
 def reference_key(text: str, resource: str | None) -> str:
-    """The id in a relative reference, NULL for absolute, contained, urn and conditional ones.
+    """The id in a relative reference; NULL for an absolute, contained, urn or conditional reference.
 
-    `Patient/1/_history/2` has the key `1`. Without a type any name that begins with a capital is taken for one.
+    `Patient/1/_history/2` has the key `1`. Without a type, any name that begins with a capital letter counts as a type.
     """
     if resource is None:
         is_relative = f"left({text}, 1) COLLATE \"C\" BETWEEN 'A' AND 'Z'"
@@ -490,18 +463,6 @@ def reference_key(text: str, resource: str | None) -> str:
     return (
         f"CASE WHEN {is_relative} AND strpos({text}, '?') = 0 AND split_part({text}, '/', 3) IN ('', '_history')"
         f" THEN nullif(split_part({text}, '/', 2), '') END"
-    )
-
-
-def _text_of(one: str, written: str) -> str:
-    """A JSON primitive as text; an array or object, which no primitive element of FHIR is, fails.
-
-    Only a text that begins with `[` or `{` (91 and 123, which differ in the bit of 32) is asked for its type.
-    """
-    wrong = failure(f"jsonb_typeof({one}) || ' instead of one value'")
-    return (
-        f"CASE WHEN ascii({written}) | 32 = 123 AND jsonb_typeof({one}) IN ('array', 'object')"
-        f" THEN {wrong} ELSE {written} END"
     )
 
 

@@ -1,4 +1,4 @@
-"""Row sources: the resources, or the elements of an iteration, and what is computed once for each of them.
+"""Row sources: the resources, or the elements of an iteration, and the columns computed once for each of them.
 
 An expression that several columns use, or that SQL names several times, becomes a column of its row source. It is
 computed in a subquery around it; one that builds on another is computed in a subquery around that:
@@ -12,21 +12,12 @@ computed in a subquery around it; one that builds on another is computed in a su
              OFFSET 0) s
      OFFSET 0) s
 
-`OFFSET 0` keeps the planner from putting the expressions back where the columns are used. The subqueries share one
-alias, so that an expression reads the same in each of them. They cost much less than a LATERAL join does per row.
+`OFFSET 0` stops the planner from moving the expressions back to where the columns are used. The subqueries share one
+alias, so that an expression has the same text in each of them. They cost much less per row than a LATERAL join.
 """
 # ruff: noqa: S608 (writing SQL is the purpose)
 
 import re
-from dataclasses import dataclass, field
-
-
-@dataclass(slots=True)
-class _Layer:
-    """One subquery: the conditions its rows have to meet, then what is computed for those."""
-
-    conditions: list[str] = field(default_factory=list)
-    columns: list[tuple[str, str]] = field(default_factory=list)
 
 
 class RowSource:
@@ -38,59 +29,55 @@ class RowSource:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self._layers: list[_Layer] = []
-        self._first_open = 0
+        self._subqueries: list[list[tuple[str, str]]] = [[]]
+        self._kept_at = 0
         self._known: dict[str, tuple[str, int]] = {}
 
     def column(self, expression: str, letter: str) -> str:
-        """Have an expression computed once per row.
+        """Compute an expression once per row.
 
         Args:
-            expression: SQL over this FROM item and those before it. It is evaluated for every row that the conditions
-                so far let pass, also where no column needs it: it should not fail on what FHIR allows.
-            letter: that the name of its column begins with.
+            expression: SQL over this FROM item and those before it. It is evaluated for every row that the condition
+                lets pass, even if no column needs it there: it must not fail on valid FHIR.
+            letter: first letter of the name of its column.
 
         Returns:
-            What to write instead of it.
+            The column, to write instead of the expression.
         """
         if expression not in self._known:
-            layer = max((below + 1 for used, below in self._known.values() if _names(expression, used)), default=0)
-            layer = max(layer, self._first_open)
+            depth = max((below + 1 for used, below in self._known.values() if _names(expression, used)), default=0)
+            depth = max(depth, self._kept_at)
             name = f"{letter}{len(self._known) + 1}"
-            self._layer(layer).columns.append((expression, name))
-            self._known[expression] = (f"{self.alias}.{name}", layer)
+            while len(self._subqueries) <= depth:
+                self._subqueries.append([])
+            self._subqueries[depth].append((expression, name))
+            self._known[expression] = (f"{self.alias}.{name}", depth)
         return self._known[expression][0]
 
-    def keep(self, conditions: list[str]) -> None:
-        """Let only rows go on for which conditions are true; what comes later is not computed for the others."""
-        if conditions:
-            self._first_open = len(self._layers)
-            self._layer(self._first_open).conditions += conditions
+    def keep(self) -> None:
+        """Compute the columns so far for every row, and later columns only for rows that meet the condition."""
+        if self._known:
+            self._kept_at = len(self._subqueries)
+            self._subqueries.append([])
 
     def mentions(self, text: str) -> bool:
-        """Whether a text occurs in what is computed here."""
+        """Whether a text occurs in an expression of this source."""
         return any(text in expression for expression in self._known)
 
-    def around(self, item: str) -> str:
+    def around(self, item: str, condition: str = "") -> str:
         """The FROM item with its columns.
 
         Args:
-            item: it, with its alias.
+            item: the FROM item, with its alias.
+            condition: on rows; empty to keep all rows. It sees the columns from before `keep`.
         """
-        for layer in self._layers:
-            columns = "".join(f",\n        {expression} AS {name}" for expression, name in layer.columns)
-            where = "".join(
-                f"\n  {'WHERE' if index == 0 else '  AND'} {condition}"
-                for index, condition in enumerate(layer.conditions)
-            )
-            fence = "\n OFFSET 0" if layer.columns else ""
-            item = f"(SELECT {self.alias}.*{columns}\n   FROM {indented(item, 8)}{where}{fence}) {self.alias}"
+        for depth, listed in enumerate(self._subqueries):
+            columns = "".join(f",\n        {expression} AS {name}" for expression, name in listed)
+            where = f"\n  WHERE {condition}" if condition and depth == self._kept_at else ""
+            fence = "\n OFFSET 0" if listed else ""
+            if columns or where:
+                item = f"(SELECT {self.alias}.*{columns}\n   FROM {indented(item, 8)}{where}{fence}) {self.alias}"
         return item
-
-    def _layer(self, index: int) -> _Layer:
-        while len(self._layers) <= index:
-            self._layers.append(_Layer())
-        return self._layers[index]
 
 
 def _names(expression: str, column: str) -> bool:
@@ -98,5 +85,5 @@ def _names(expression: str, column: str) -> bool:
 
 
 def indented(text: str, spaces: int) -> str:
-    """SQL with all lines but the first moved to the right. Its literals have no line breaks."""
+    """Move all lines but the first to the right. SQL literals must not contain line breaks."""
     return text.replace("\n", "\n" + " " * spaces)

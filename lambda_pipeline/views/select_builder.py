@@ -1,27 +1,28 @@
 """A validated model -> one SELECT.
 
-A select without iterator adds columns; `forEach` and `repeat` add a LATERAL row source, so that siblings are crossed
-and children repeat their parent's values by themselves. An iteration over what FHIR has at most once is no row source
-but a column of the one around it, and `forEach` a condition on that. Only `unionAll`, and a `forEachOrNull` with
-something inside that may be empty, need a subquery of their own.
+A select without iterator adds columns; `forEach` and `repeat` add a LATERAL row source, which crosses siblings and
+repeats the values of the parent. An iteration over an element that FHIR allows at most once is a column of the row
+source around it, and `forEach` adds a condition on that column. Only `unionAll`, and a `forEachOrNull` whose content
+may be empty, need a subquery of their own.
 """
 # ruff: noqa: S608 (writing SQL is the purpose)
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from lambda_pipeline.errors import Problem
-from lambda_pipeline.views import columns, fhir_types, fhirpath, typed_tree
-from lambda_pipeline.views import type_rules as kinds
+from lambda_pipeline.views import columns, fhir_types, fhirpath, type_rules, typed_tree
 from lambda_pipeline.views.analysis import Analysis, UnknownElementError
 from lambda_pipeline.views.definition_reader import ColumnModel, Select, Text, ViewModel
 from lambda_pipeline.views.fhirpath import FhirPathError
-from lambda_pipeline.views.lowering import Lowering, Place, identifier, quoted
+from lambda_pipeline.views.lowering import Lowering, Place
 from lambda_pipeline.views.row_source import RowSource, indented
+from lambda_pipeline.views.shapes import Shape, Shapes, guard
+from lambda_pipeline.views.sql_text import identifier, quoted
 from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column
 
-T = TypeVar("T")
+STEP = typed_tree.Focus("step", None)
+"""The element that a step of `repeat` is applied to."""
 
 _RESOURCES = f"""(SELECT r.partition, r.id, r.version, r.body AS j
    FROM ({RELATION_PLACEHOLDER}) r
@@ -31,12 +32,12 @@ _RESOURCES = f"""(SELECT r.partition, r.id, r.version, r.body AS j
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One column and the SQL it is computed by.
+    """One column and its SQL.
 
     Attributes:
-        null_row: what it is in the row of an empty `forEachOrNull`.
-        strict: whether it is NULL by itself when the element of its iteration is.
-        broken: whether its type is not known because of a problem.
+        null_row: its SQL in the row of an empty `forEachOrNull`.
+        strict: whether it is NULL by itself when the element of its iteration is NULL.
+        broken: whether its type is unknown because of a problem.
     """
 
     column: Column
@@ -48,7 +49,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a select contributes: row sources, to be joined in order, conditions on rows, and columns over them."""
+    """What a select contributes: row sources in the order of their joins, conditions on rows, and columns."""
 
     sources: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
@@ -60,10 +61,10 @@ class EvaluationScope:
     """What expressions see.
 
     Attributes:
-        focus: the element at hand.
+        focus: the current element.
         row_index: SQL of `%rowIndex`.
-        source: whose rows they are evaluated for.
-        broken: whether an iterator around it has a problem, so that nothing can be said of the paths inside.
+        source: the row source for whose rows they are evaluated.
+        broken: whether an iterator around it has a problem, so that the paths inside cannot be checked.
     """
 
     focus: typed_tree.Focus
@@ -77,11 +78,11 @@ class Statement:
 
     Args:
         model: the view.
-        file: what to call it in problems.
+        file: name of the file, for problems.
 
     Attributes:
-        problems: what was found; the statement is worth nothing if there are any.
-        lowering: knows afterwards whether the body has to be complete.
+        problems: every problem found; with any, the statement is not usable.
+        lowering: after `compile`, its `complete_body` is valid.
     """
 
     def __init__(self, model: ViewModel, file: str) -> None:
@@ -90,21 +91,26 @@ class Statement:
         self.problems: list[Problem] = []
         self.analysis = Analysis(model.resource, model.constants)
         self.lowering = Lowering(model.resource)
+        self.shapes = Shapes(model.resource)
 
     def compile(self) -> tuple[str, tuple[Column, ...]]:
         """The statement, with `{{relation}}` for the relation, and the columns."""
         resources = RowSource("s")
         root = EvaluationScope(self.analysis.resource, "0", resources, broken=not self.model.resource)
-        resources.keep([self._condition(where, root) for where in self.model.where])
+        conditions = [self._condition(where, root) for where in self.model.where]
+        condition = guard(self.shapes.resource, "s.j", " AND ".join(conditions))
+        resources.keep()
         part = self._together(self._select(select, root) for select in self.model.select)
         self._unique(part)
-        # `where` is written first since it decides which rows the rest is computed for; readers expect it last.
+        # `where` is compiled first because it decides for which rows the rest is computed; readers expect it last.
         self.problems.sort(key=lambda problem: problem.path.startswith("$.where"))
         lines = ["SELECT s.partition AS _partition,", "       s.id AS _id,", "       s.version AS _version"]
         for output in part.outputs:
             lines[-1] += ","
             lines += [f"       {_comment(output.column)}", f"       {output.sql} AS {identifier(output.column.name)}"]
-        item = resources.around(_RESOURCES)
+        rest = guard(self.shapes.resource, "s.j")
+        condition = f"CASE WHEN {condition} THEN {rest} END" if condition and rest else condition or rest
+        item = resources.around(_RESOURCES, condition)
         lines += [f"  FROM {indented(item, 7)}", *part.sources]
         lines += _where(part.conditions)
         return "\n".join(lines), tuple(output.column for output in part.outputs)
@@ -179,7 +185,8 @@ class Statement:
         )
 
     def _repeat(self, select: Select, scope: EvaluationScope) -> Part:
-        inner, steps = self._repeated(select, scope)
+        shape = Shape(None)
+        inner, steps = self._repeated(select, scope, shape)
         walk, alias = self.lowering.new_alias("w"), inner.focus.name
         start = self.lowering.place(scope.focus).base
         values = ", ".join(f"({index}::bigint, {quoted(step)}::jsonpath)" for index, step in enumerate(steps, start=1))
@@ -195,16 +202,17 @@ class Statement:
             f" SELECT {walk}.v, row_number() OVER (ORDER BY {walk}.k) AS o FROM {walk}) {alias}"
         )
         content = self._content(select, inner)
-        source = f" CROSS JOIN LATERAL {indented(inner.source.around(item), 7)}"
-        return replace(content, sources=(source, *content.sources))
+        item = inner.source.around(item, guard(shape, f"{alias}.v"))
+        return replace(content, sources=(f" CROSS JOIN LATERAL {indented(item, 7)}", *content.sources))
 
     def _iteration(self, path: Text, scope: EvaluationScope) -> tuple[typed_tree.Node, EvaluationScope]:
-        """The typed tree of an iterator's path, and what the selects inside see."""
+        """The typed tree of an iterator's path, and the scope of the selects inside."""
         node = self._path(path, scope)
         if node is None:
             return typed_tree.Nothing(), replace(scope, broken=True)
         alias = self.lowering.new_alias("f")
         focus = typed_tree.Focus(alias, node.type)
+        self.shapes.bind(focus, self.shapes.read(node))
         if node.many:
             self.lowering.bind(focus, f"{alias}.v")
             return node, EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias))
@@ -213,7 +221,7 @@ class Statement:
         return node, EvaluationScope(focus, "0", scope.source)
 
     def _element(self, scope: EvaluationScope) -> str:
-        """The column that holds the element at hand."""
+        """The column that holds the current element."""
         return self.lowering.place(scope.focus).base
 
     def _rows(self, node: typed_tree.Node, scope: EvaluationScope, inner: EvaluationScope, content: Part) -> str:
@@ -226,7 +234,7 @@ class Statement:
         return indented(inner.source.around(item), 7)
 
     def _path(self, text: Text, scope: EvaluationScope, *, unknown_is_error: bool = True) -> typed_tree.Node | None:
-        """The typed tree of an expression that may be of any type but an open choice; None if there is a problem.
+        """The typed tree of an expression; a choice element without type is refused. None if there is a problem.
 
         Raises:
             UnknownElementError: only if `unknown_is_error` is off.
@@ -234,26 +242,29 @@ class Statement:
 
         def analyze(expression: fhirpath.Expression) -> typed_tree.Node:
             node = self.analysis.analyze(expression, scope.focus)
-            kinds.refuse_choice(node)
+            type_rules.refuse_choice(node)
             return node
 
         return self._analyzed(text, scope, analyze, unknown_is_error=unknown_is_error)
 
-    def _repeated(self, select: Select, scope: EvaluationScope) -> tuple[EvaluationScope, tuple[str, ...]]:
-        """What the selects inside a `repeat` see, and its steps as jsonpath.
+    def _repeated(
+        self, select: Select, scope: EvaluationScope, shape: Shape
+    ) -> tuple[EvaluationScope, tuple[str, ...]]:
+        """The scope of the selects inside a `repeat`, and its steps as jsonpath.
 
-        A step may have a meaning only for some of the elements it is applied to (`answer.item`: not for the resource).
-        One that has a meaning for none is a mistake, unless FHIR R4 has an element of that name elsewhere: it reaches
-        nothing.
+        A step may exist only for some of the elements that it is applied to (`answer.item` does not exist for the
+        resource). A step that exists for none of them is a mistake, unless FHIR R4 has an element of that name
+        elsewhere: such a step reaches nothing. `shape` becomes the shape of the elements that are reached.
         """
         steps: dict[str, str] = {}
         unknown: dict[str, UnknownElementError] = {}
+        nodes: list[tuple[str | None, typed_tree.Node]] = []
         reached: list[str | None] = []
-        kinds = [scope.focus.type]
-        for kind in kinds:
+        repeated = [scope.focus.type]
+        for type_name in repeated:
             for path in select.repeat:
                 try:
-                    step = self._step(path, scope, kind)
+                    step = self._step(path, scope, type_name)
                 except UnknownElementError as error:
                     unknown[path.path] = error
                     continue
@@ -261,32 +272,46 @@ class Statement:
                     return replace(scope, broken=True), ()
                 steps[path.path] = self.lowering.place(step).elements
                 reached.append(step.type)
-                kinds += [step.type] if step.type not in kinds else []
+                nodes.append((type_name, step))
+                repeated += [step.type] if step.type not in repeated else []
         for path in select.repeat:
             if path.path not in steps:
                 steps[path.path] = self._step_to_nothing(path, unknown[path.path])
         types = set(reached)
         if len(types) > 1:
-            names = ", ".join(sorted(str(kind) for kind in types))
+            names = ", ".join(sorted(str(type_name) for type_name in types))
             at = f"{select.json_path}.repeat"
-            self._problem(at, f"reaches elements of several types ({names})", "write one select for each")
+            self._problem(at, f"repeat reaches elements of several types ({names})", "write one select for each")
         alias = self.lowering.new_alias("f")
         focus = typed_tree.Focus(alias, next(iter(types), None))
         self.lowering.bind(focus, f"{alias}.v")
+        self.shapes.bind(focus, shape)
+        self._read_steps(nodes, (scope.focus, focus))
         broken = any(problem.path.startswith(f"{select.json_path}.repeat") for problem in self.problems)
         return EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias), broken), tuple(steps.values())
 
-    def _step(self, path: Text, scope: EvaluationScope, kind: str | None) -> typed_tree.Node | None:
+    def _read_steps(
+        self, steps: list[tuple[str | None, typed_tree.Node]], foci: tuple[typed_tree.Focus, typed_tree.Focus]
+    ) -> None:
+        """Record the elements that the steps of a `repeat` read, below its start and below what it reaches."""
+        for applied_to, step in steps:
+            for focus in foci:
+                if applied_to == focus.type:
+                    self.shapes.bind(STEP, self.shapes.read(focus))
+                    self.shapes.read(step)
+        self.shapes.bind(STEP, None)
+
+    def _step(self, path: Text, scope: EvaluationScope, type_name: str | None) -> typed_tree.Node | None:
         """A step of `repeat` applied to an element of a type; None if there is a problem.
 
         Raises:
-            UnknownElementError: that type has no such element.
+            UnknownElementError: the type does not have this element.
         """
-        focus = typed_tree.Focus("step", kind)
-        self.lowering.bind(focus, "step")
+        focus = replace(STEP, type=type_name)
+        self.lowering.bind(focus, STEP.name)
         node = self._path(path, replace(scope, focus=focus), unknown_is_error=False)
-        if node is not None and (node == focus or self.lowering.place(node).base != "step"):
-            self._problem(path.path, f"{path.value!r} cannot be repeated: it is no path of members and filters")
+        if node is not None and (node == focus or self.lowering.place(node).base != STEP.name):
+            self._problem(path.path, f"{path.value!r} cannot be repeated: it is not a path of elements and filters")
             return None
         return node
 
@@ -295,7 +320,7 @@ class Statement:
         name = parsed.name if isinstance(parsed, fhirpath.Member) and parsed.target is None else ""
         if unknown.hint or not fhir_types.elements_elsewhere(name):
             self._problem(path.path, unknown.quoting(path.value), unknown.hint)
-        return Place("step").member(name, repeats=True).elements
+        return Place(STEP.name).member(name, repeats=True).elements
 
     # ---- columns -----------------------------------------------------------------------------------------------------
 
@@ -338,14 +363,14 @@ class Statement:
         found = [output.column.name for output in other]
         if expected != found:
             self._problem(
-                path, f"has the columns {', '.join(found)}, the first branch {', '.join(expected)}",
-                "all branches of a unionAll have the same columns in the same order",
+                path, f"this branch has the columns {', '.join(found)}, the first branch has {', '.join(expected)}",
+                "give all branches of a unionAll the same columns in the same order",
             )  # fmt: skip
             return
         for one, two in zip(first, other, strict=True):
             if one.column.type != two.column.type and not (one.broken or two.broken):
                 self._problem(
-                    path, f"column {two.column.name} is {two.column.type}, in the first branch {one.column.type}",
+                    path, f"column {two.column.name} is {two.column.type}, but {one.column.type} in the first branch",
                     "declare the same type in all branches",
                 )  # fmt: skip
 
@@ -365,19 +390,23 @@ class Statement:
         self,
         text: Text,
         scope: EvaluationScope,
-        analyze: Callable[[fhirpath.Expression], T],
+        analyze: Callable[[fhirpath.Expression], typed_tree.Node],
         *,
         unknown_is_error: bool = True,
-    ) -> T | None:
-        """What `analyze` makes of an expression; None if there is a problem, here or in an iterator around it."""
+    ) -> typed_tree.Node | None:
+        """The result of `analyze` for an expression; None if there is a problem here or in an iterator around it."""
         try:
             expression = fhirpath.parse(text.value)
-            return None if scope.broken else analyze(expression)
+            if scope.broken:
+                return None
+            node = analyze(expression)
         except FhirPathError as error:
             if isinstance(error, UnknownElementError) and not unknown_is_error:
                 raise
             self._problem(text.path, error.quoting(text.value), error.hint)
-        return None
+            return None
+        self.shapes.read(node)
+        return node
 
     def _lowered(self, scope: EvaluationScope, write: Callable[[], str]) -> str:
         """Write SQL for the rows of a scope."""
@@ -404,12 +433,12 @@ def _or_null(output: Output, is_null_row: str) -> Output:
 
 
 def _starts_at(node: typed_tree.Node, focus: typed_tree.Focus) -> bool:
-    """Whether a path leads from this focus and nowhere else."""
+    """Whether a path starts at this focus."""
     while isinstance(node, typed_tree.Member | typed_tree.Where | typed_tree.OfResource | typed_tree.At):
         node = node.target
     return node == focus
 
 
 def _comment(column: Column) -> str:
-    kind = f" ({column.fhir_type})" if column.fhir_type else ""
-    return f"-- {column.name}: {' '.join(column.path.split())}{kind}"
+    declared = f" ({column.fhir_type})" if column.fhir_type else ""
+    return f"-- {column.name}: {' '.join(column.path.split())}{declared}"

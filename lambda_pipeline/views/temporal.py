@@ -1,7 +1,7 @@
-"""SQL for FHIR's dates and times, which are texts of varying precision: boundaries, comparison, and casts.
+"""SQL for FHIR's dates and times, which are texts of varying precision: boundaries and comparison.
 
-All fragments take SQL text expressions. Those of boundaries and comparisons are evaluated once, in a fenced subquery,
-since each is used many times; casts take something that costs nothing to name.
+All fragments take SQL text expressions that are valid FHIR or fail (`temporal_checks`). They evaluate them once, in a
+fenced subquery, and use them many times.
 """
 # ruff: noqa: S608 (writing SQL is the purpose)
 
@@ -11,9 +11,6 @@ DATE_HIGH = (
     "CASE length({t}) WHEN 4 THEN {t} || '-12-31'"
     " WHEN 7 THEN to_char(({t} || '-01')::date + interval '1 month - 1 day', 'YYYY-MM-DD') ELSE {t} END"
 )
-USUAL_MOMENTS = ("____-__-__", "____-__-__T__:__:__%:__", "____-__-__T__:__:__%Z")
-MOMENT = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[-+][0-9]{2}:[0-9]{2})?)?$"
-FIRST_HELD, LAST_HELD = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
 ZONE = "substring({t} FROM 'T.*(Z|[+-][0-9][0-9]:[0-9][0-9])$')"
 """The zone at the end of a dateTime; NULL when it has none."""
 
@@ -26,7 +23,7 @@ def date_boundary(text: str, *, high: bool) -> str:
 def date_time_boundary(text: str, *, high: bool) -> str:
     """The first or last millisecond of a dateTime or instant, in its own zone.
 
-    Without a zone it is that of the earliest (+14:00) or latest (-12:00) place on earth.
+    A value without zone gets the zone of the earliest (+14:00) or latest (-12:00) place on earth.
     """
     return (
         f"(SELECT {_moment('b.t', 'b.z', high=high)} || coalesce(b.z, '{'-12:00' if high else '+14:00'}')"
@@ -65,47 +62,12 @@ def _moment(text: str, zone: str, *, high: bool) -> str:
     )
 
 
-def moment(text: str, type_name: str) -> str:
-    """A whole date or dateTime as a date or timestamp: nothing else that PostgreSQL would take for one.
-
-    `now` and `today` would be another moment in each layer, and what Python cannot hold (`infinity`, the year 10000,
-    BC) would fail whoever reads the table. The first case is for speed: what it lets through needs no closer look.
-
-    Args:
-        text: SQL that is named several times.
-        type_name: `date`, `timestamp` or `timestamptz`, perhaps with a precision.
-    """
-    value = f"({text})::{type_name}"
-    if type_name.partition("(")[0] == "timestamp":
-        value = f"(({text})::timestamptz AT TIME ZONE 'UTC')::{type_name}"
-    shape = " OR ".join(f"{text} LIKE '{like}'" for like in USUAL_MOMENTS)
-    return (
-        f"CASE WHEN ({shape}) AND {text} COLLATE \"C\" > '0002' AND {text} COLLATE \"C\" < '9999' THEN {value}"
-        f" WHEN {text} ~ '{MOMENT}' THEN CASE WHEN {value} BETWEEN '{FIRST_HELD}' AND '{LAST_HELD}' THEN {value}"
-        f" ELSE {_malformed(text, type_name)} END ELSE {_malformed(text, type_name)} END"
-    )
-
-
-def time_of_day(text: str, type_name: str) -> str:
-    """A time with seconds as SQL's: not `allballs`, nor what rounds to 24:00:00, which Python cannot hold."""
-    value = f"({text})::{type_name}"
-    return (
-        f"CASE WHEN {text} LIKE '__:__:__%' THEN CASE WHEN {value} < '24:00:00' THEN {value}"
-        f" ELSE {_malformed(text, type_name)} END ELSE {_malformed(text, type_name)} END"
-    )
-
-
-def _malformed(text: str, type_name: str) -> str:
-    """An expression that fails with SQLSTATE 22007, or is NULL when the text is."""
-    return f"({text} || ' is not whole')::{type_name}"
-
-
 def compare_dates(left: str, operator: str, right: str) -> str:
     """FHIRPath's comparison of dates, dateTimes and instants, each an interval as long as its precision.
 
-    One is before the other if its interval ends before the other's begins; they are equal if the intervals are; else
-    (`2012 < 2012-03`) nothing can be said, and the result is NULL. Seconds and their fractions are one precision. Two
-    values without zone are compared as they are written; if only one has a zone, the other may be in any.
+    One is before the other if its interval ends before the interval of the other begins; they are equal if the
+    intervals are equal; else (`2012 < 2012-03`) the result is NULL. Seconds and their fractions are one precision. Two
+    values without zone are compared as written; if only one has a zone, the other may be in any zone.
     """
     sign = {"=": "= 0", "!=": "<> 0", "<": "< 0", "<=": "<= 0", ">": "> 0", ">=": ">= 0"}[operator]
     low_a, high_a = (_instant("a", "za", "zb", high=high) for high in (False, True))
@@ -121,7 +83,7 @@ def compare_dates(left: str, operator: str, right: str) -> str:
 
 
 def _instant(value: str, zone: str, other_zone: str, *, high: bool) -> str:
-    """A boundary as timestamptz; what has seconds is an instant, whose boundaries are the same."""
+    """A boundary as timestamptz; both boundaries of a value with seconds are that value."""
     text, own, other = f"d.{value}", f"d.{zone}", f"d.{other_zone}"
     widest = "-12:00" if high else "+14:00"
     local = f"left({text}, length({text}) - coalesce(length({own}), 0))"

@@ -1,15 +1,16 @@
-"""What the type of a node allows: the questions that analysis and functions both ask."""
+"""What the type of a node allows: rules that `analysis` and `functions` share."""
 
 from lambda_pipeline.views import fhir_types, typed_tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 
 
 def article(node: typed_tree.Node) -> str:
-    """The type of a node for messages."""
+    """The type of a node with its article, for messages."""
     if isinstance(node, typed_tree.Nothing):
         return "always empty"
-    kind = node.type or "of unknown type"
-    return f"{'an' if kind[0] in 'aeiouAEIO' else 'a'} {kind}" if node.type else kind
+    if node.type is None:
+        return "of unknown type"
+    return f"{'an' if node.type[0] in 'aeiouAEIO' else 'a'} {node.type}"
 
 
 def known_boolean(node: typed_tree.Node, position: int) -> typed_tree.Node:
@@ -22,14 +23,14 @@ def known_boolean(node: typed_tree.Node, position: int) -> typed_tree.Node:
     if node.type == "boolean" or isinstance(node, typed_tree.Nothing):
         return node
     hint = "compare it, or ask exists()"
-    raise FhirPathError(f"expected a boolean, this is {article(node)}", position, hint)
+    raise FhirPathError(f"expected a boolean, but this is {article(node)}", position, hint)
 
 
 def refuse_choice(node: typed_tree.Node) -> None:
-    """Raise for a choice element whose type is not said.
+    """Refuse a choice element that is not narrowed to one type.
 
     Raises:
-        FhirPathError: naming the types it may have.
+        FhirPathError: names the types that the element may have.
     """
     if isinstance(node, typed_tree.Choice):
         shown = ", ".join(node.types[:12]) + (", ..." if len(node.types) > 12 else "")
@@ -39,19 +40,23 @@ def refuse_choice(node: typed_tree.Node) -> None:
 
 
 def sibling(primitive: typed_tree.Member) -> typed_tree.Member:
-    """The `_name` member beside a primitive one, which holds its id and extensions."""
+    """The member `_name` beside a primitive member `name`; it holds id and extensions of the primitive."""
     return typed_tree.Member(primitive.target, f"_{primitive.key}", "Element", primitive.many, primitive.repeats)
 
 
-def narrow(choice: typed_tree.Choice, kind: str) -> typed_tree.Member:
+def narrow(choice: typed_tree.Choice, type_name: str) -> typed_tree.Member:
     """A choice element as one of its types."""
     return typed_tree.Member(
-        choice.target, fhir_types.choice_key(choice.name, kind), kind, many=choice.many, repeats=choice.repeats
+        choice.target,
+        fhir_types.choice_key(choice.name, type_name),
+        type_name,
+        many=choice.many,
+        repeats=choice.repeats,
     )
 
 
-def kind(type_name: str | None) -> str | None:
-    """How values of a type compare; None if that is not known."""
+def comparison_of(type_name: str | None) -> str | None:
+    """How values of a type compare (see `typed_tree.Compare`); None if the type is not known."""
     if type_name in fhir_types.DATE_TYPES:
         return "date"
     if type_name == "time":

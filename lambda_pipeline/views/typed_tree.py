@@ -1,7 +1,7 @@
-"""The typed tree: what an expression means once FHIR's definitions are known.
+"""The typed tree: an expression whose names and types are resolved against FHIR R4.
 
 Every node has a `type` (a FHIR type name; None where none can be known) and `many` (whether it can hold more than one
-value). Nodes either lead to JSON (paths) or compute one SQL value (operations); `sql` writes both.
+value). Nodes either lead to JSON (paths) or compute one SQL value (operations); `lowering` writes both.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """Where paths start: the resource, an element of an iteration, or the element that criteria look at.
+    """Where paths start: the resource, an element of an iteration, or the element that criteria test.
 
     Attributes:
-        name: key into the compiler's places: `resource`, `f1`, `item2` ...
+        name: key of the column that holds it in `lowering`: `resource`, `f1`, `item2` ...
     """
 
     name: str
@@ -31,12 +31,12 @@ class Member:
     type: str | None
     many: bool
     repeats: bool
-    """Whether this step alone can give several; `many` is that of the whole path."""
+    """Whether this step alone can give several values; `many` is about the whole path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A choice element not narrowed to a type yet; only some uses of it have a meaning."""
+    """A choice element that is not yet narrowed to one type; most functions refuse it."""
 
     target: "Node"
     name: str
@@ -116,7 +116,7 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class ResourceKey:
-    """The logical id of the resource at hand, which the relation provides."""
+    """The logical id of the current resource, which the relation provides."""
 
     type: Literal["id"] = "id"
     many: Literal[False] = False
@@ -142,16 +142,17 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A comparison of two values of one kind.
+    """A comparison of two values.
 
     Attributes:
-        kind: how they compare: `text`, `number`, `boolean`, `json` (whole elements), `date` (with precision), `time`.
+        comparison: how they compare: `text`, `number`, `boolean`, `json` (whole elements), `date` (with precision) or
+            `time`.
     """
 
     operator: Literal["=", "!=", "<", "<=", ">", ">="]
     left: "Node"
     right: "Node"
-    kind: str
+    comparison: str
     type: Literal["boolean"] = "boolean"
     many: Literal[False] = False
 
@@ -216,7 +217,7 @@ class Join:
 
 
 Path = Focus | Member | Choice | Where | OfResource | At
-"""Nodes that lead to JSON. `ReferenceKey` and `Boundary` are one too when they have many values."""
+"""Nodes that lead to JSON. `ReferenceKey` and `Boundary` also do when they have many values."""
 
 Node = (
     Path | ReferenceKey | Boundary | Constant | Nothing | ResourceKey | RowIndex

@@ -1,4 +1,4 @@
-"""What the rest of the project knows of a view: its columns, its digest, and its `SELECT` over a relation."""
+"""A compiled view, as the rest of the project uses it: columns, digest, and a `SELECT` over a relation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 KEY_COLUMNS = ("_partition", "_id", "_version")
-"""Resource key and version, first in every compiled SELECT. No view column can start with an underscore."""
+"""Resource key and version, the first columns of every compiled SELECT. A view column cannot start with `_`."""
 
 RELATION_PLACEHOLDER = "{{relation}}"
 
@@ -16,7 +16,7 @@ MAX_VIEW_NAME = 48
 
 _BATCH_TABLES = ("generation", "generation_view", "quarantine", "resource_key")
 RESERVED_NAMES = frozenset((*_BATCH_TABLES, *(f"{table}_pkey" for table in _BATCH_TABLES)))
-"""Names that no view can have: the batch layer has tables of its own (`sql/schema.sql`) in the schema of the views."""
+"""Names that a view cannot have: the batch layer has tables (`sql/schema.sql`) in the schema of the views."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Column:
 
     Attributes:
         name: as in the definition.
-        type: PostgreSQL type as a DDL would write it: `text`, `numeric`, `numeric(10,2)`, `timestamptz`, `jsonb` ...
-        fhir_type: the FHIR type of the definition, where it has one.
+        type: PostgreSQL type in the notation of DDL: `text`, `numeric`, `numeric(10,2)`, `timestamptz`, `jsonb` ...
+        fhir_type: the FHIR type that the definition declares; None without one.
         path: the FHIRPath expression.
         collection: whether the column holds a list; its type is then `jsonb`.
         indexed: whether the batch table gets an index on it (column tag `lambda_pipeline/index`).
@@ -48,14 +48,14 @@ class View:
 
     Attributes:
         name: the view's `name`; also the name of its relation.
-        resource: the resource type it looks at, such as `Patient`.
+        resource: the type of its resources, such as `Patient`.
         columns: in the order of the specification.
         definition: the ViewDefinition as JSON.
-        digest: 64 hex digits over compiled text and columns: two views with one digest give equal rows.
-        complete_body: whether the SELECT reads `meta`, or `id` elsewhere than at the root: the relation must then
-            provide bodies that have both, which HAPI's stored text has not.
+        digest: 64 hex digits over resource type, compiled text and columns: two views with one digest give equal rows.
+        complete_body: whether the SELECT reads `meta`, or `id` from a body: the relation must then provide bodies with
+            both, which the text that HAPI stores does not contain.
         statement: the compiled SELECT, with `{{relation}}` for the relation.
-        file: where it was read from.
+        file: name of its file.
         description: from the definition; may be empty.
     """
 
@@ -73,12 +73,12 @@ class View:
         """The view over a relation of resources: `_partition, _id, _version` and the view's columns.
 
         Args:
-            relation: anything that may stand in a FROM clause in parentheses: a SELECT with the columns
+            relation: a SELECT that can be put in parentheses in a FROM clause, with the columns
                 `partition integer, type text, id text, version bigint, last_updated timestamptz, body jsonb`,
-                already narrowed to resources of type `self.resource`.
+                which yields only resources of type `self.resource`.
 
         Returns:
-            A statement to be executed with parameters (`%` in its text is doubled), if only an empty mapping.
+            A statement to execute with parameters, at least an empty mapping (`%` in its text is doubled).
         """
         before, after = self.statement.replace("%", "%%").split(RELATION_PLACEHOLDER)
         return sql.Composed([sql.SQL(before), relation, sql.SQL(after)])

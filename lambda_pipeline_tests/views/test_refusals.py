@@ -32,14 +32,14 @@ def select(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "position", "reason", "hint"),
     [
-        ("brithDate", 0, "Patient has no element 'brithDate'", "did you mean birthDate?"),
-        ("name.where(usee = 'official')", 11, "HumanName has no element 'usee'", "did you mean use?"),
-        ("deceasedBoolean", 0, "no element 'deceasedBoolean'", "write deceased.ofType(boolean)"),
+        ("brithDate", 0, "Patient does not have an element 'brithDate'", "did you mean birthDate?"),
+        ("name.where(usee = 'official')", 11, "HumanName does not have an element 'usee'", "did you mean use?"),
+        ("deceasedBoolean", 0, "not have an element 'deceasedBoolean'", "write deceased.ofType(boolean)"),
         ("deceased", 0, "several types (boolean, dateTime)", "write deceased.ofType(...)"),
-        ("deceased.ofType(date)", 16, "deceased has no type date", "its types are boolean, dateTime"),
-        ("deceased.ofType(Dat)", 16, "no type Dat", "did you mean date?"),
-        ("contained.name", 10, "not every resource has 'name'", "write ofType(...).name"),
-        ("gender.code", 7, "a code has no element 'code'", ""),
+        ("deceased.ofType(date)", 16, "deceased does not have the type date", "its types are boolean, dateTime"),
+        ("deceased.ofType(Dat)", 16, "FHIR R4 does not have a type Dat", "did you mean date?"),
+        ("contained.name", 10, "not every resource has an element 'name'", "write ofType(...).name"),
+        ("gender.code", 7, "a code does not have an element 'code'", ""),
         ("name.given.count()", 11, "function count() is not supported", ""),
         ("name.frist()", 5, "function frist() is not supported", "did you mean first?"),
         ("name.first(1)", 5, "first() takes 0 arguments", "a collection"),
@@ -52,17 +52,17 @@ def select(**more: Any) -> dict[str, Any]:
         ("4 'mg'", 0, "quantity literals are not supported", ""),
         ("birthDate > today()", 12, "function today() is not supported", ""),
         ("%nothing", 0, "constant %nothing is not defined", ""),
-        ("name.where(family)", 11, "expected a boolean, this is a string", "exists()"),
+        ("name.where(family)", 11, "expected a boolean, but this is a string", "exists()"),
         ("gender = 1", 7, "not a code with an integer", ""),
         ("birthDate = '1970'", 10, "not a date with a string", "@2020-01-31"),
-        ("active > true", 7, "> has no meaning for a boolean", ""),
+        ("active > true", 7, "> does not work on a boolean", ""),
         ("gender + 1", 7, "two numbers or two strings", ""),
         ("gender * 2", 7, "takes two numbers", ""),
         ("-gender", 0, "- takes a number", ""),
-        ("name[gender]", 5, "an index is a whole number", ""),
-        ("name.given.join(1)", 16, "the separator of join() is a string", ""),
+        ("name[gender]", 5, "an index must be a whole number", ""),
+        ("name.given.join(1)", 16, "the separator of join() must be a string", ""),
         ("name.join()", 5, "join() takes strings", ""),
-        ("extension(gender)", 10, "the url as a string", ""),
+        ("extension(gender)", 10, "a url as a string", ""),
         ("name.ofType(Period)", 5, "always empty", ""),
         ("name.where(", 11, "found the end of the expression", ""),
         ("name..given", 5, "expected a name", ""),
@@ -70,10 +70,10 @@ def select(**more: Any) -> dict[str, Any]:
         ("'abc", 0, "unterminated string", ""),
         ("'a\\q'", 2, "is not an escape", ""),
         ("name.given #", 11, "is not FHIRPath", ""),
-        ("@2020-1", 0, "no literal that is supported", ""),
+        ("@2020-1", 0, "not a supported literal", ""),
         ("$index", 0, "expected a name", ""),
         ("", 0, "found the end of the expression", ""),
-        ("(" * 100 + "1" + ")" * 100, None, "nested deeper than", ""),
+        ("(" * 100 + "1" + ")" * 100, None, "the nesting is deeper than", ""),
     ],
 )
 def test_expression(path: str, position: int | None, reason: str, hint: str) -> None:
@@ -97,12 +97,12 @@ def test_the_caret_is_in_the_line_that_is_wrong() -> None:
     [
         ([], "$", "a JSON object"),
         ({"select": [{"column": [{"name": "x", "path": "id"}]}]}, "$", "resource is missing"),
-        (column("id", resource="Patien"), "$.resource", "no resource type 'Patien'"),
-        (column("id", resource="DomainResource"), "$.resource", "no resource type"),
+        (column("id", resource="Patien"), "$.resource", "not have a resource type 'Patien'"),
+        (column("id", resource="DomainResource"), "$.resource", "not have a resource type"),
         ({"resource": "Patient"}, "$", "select is missing"),
         ({"resource": "Patient", "select": []}, "$.select", "at least one select"),
-        ({"resource": "Patient", "select": [{}]}, "$.select[0]", "has column, select or unionAll"),
-        ({**column("id"), "resourceType": "Patient"}, "$.resourceType", "no ViewDefinition"),
+        ({"resource": "Patient", "select": [{}]}, "$.select[0]", "needs column, select or unionAll"),
+        ({**column("id"), "resourceType": "Patient"}, "$.resourceType", "is not ViewDefinition"),
         ({**column("id"), "fhirVersion": ["5.0.0"]}, "$.fhirVersion", "FHIR R4"),
         ({**column("id"), "whre": []}, "$.whre", "not part of a ViewDefinition"),
         (select(forEech="name"), "$.select[0].forEech", "not part of a ViewDefinition"),
@@ -111,10 +111,16 @@ def test_the_caret_is_in_the_line_that_is_wrong() -> None:
         (select(repeat="contact"), "$.select[0].repeat", "expected a JSON array"),
         (select(repeat=["$this"]), "$.select[0].repeat[0]", "cannot be repeated"),
         (select(repeat=["contact.where(telecom.first().exists())"]), "$.select[0].repeat[0]", "cannot be repeated"),
-        (select(repeat=["contct"]), "$.select[0].repeat[0]", "no element 'contct'"),
+        (select(repeat=["contct"]), "$.select[0].repeat[0]", "not have an element 'contct'"),
         (select(repeat=["name", "contact"]), "$.select[0].repeat", "several types"),
-        (select(column=[{"name": "1x", "path": "id"}]), "$.select[0].column[0].name", "is no name"),
+        (select(column=[{"name": "1x", "path": "id"}]), "$.select[0].column[0].name", "is not a name"),
         (select(column=[{"name": "x" * 64, "path": "id"}]), "$.select[0].column[0].name", "longer than 63"),
+        *((select(column=[{"name": name, "path": "id"}]), "$.select[0].column[0].name", "every table of PostgreSQL has")
+          for name in ("xmin", "xmax", "cmin", "cmax", "ctid", "tableoid", "XMIN")),
+        (select(column=[{"name": f"x{n}", "path": "active"} for n in range(1598)]), "$.select", "can hold 1,597"),
+        (select(column=[{"name": f"x{n}", "path": "id"} for n in range(400)]), "$.select", "400 columns can take"),
+        (column("99999999999"), "$.select[0].column[0].path", "99999999999 is too large for a whole number of 32 bits"),
+        (column("-2147483649"), "$.select[0].column[0].path", "too large"),
         (select(column=[{"name": "x"}]), "$.select[0].column[0]", "path is missing"),
         (select(column=[{"name": "x", "path": 5}]), "$.select[0].column[0].path", "expected a string"),
         (select(column=[{"name": "x", "path": "id"}] * 2), "$.select", "2 columns are named x"),
@@ -126,7 +132,7 @@ def test_the_caret_is_in_the_line_that_is_wrong() -> None:
         ({**column("id"), "constant": [{"name": "c", "valueString": "a", "valueCode": "b"}]}, "$.constant[0]", "has 2"),
         ({**column("id"), "constant": [{"name": "rowIndex", "valueInteger": 1}]}, "$.constant[0].name", "variable"),
         ({**column("id"), "constant": [{"name": "c", "valueString": "a\0b"}]}, "$.constant[0].valueString", "U+0000"),
-        (column("'{{relation}}'"), "$", "meaning of its own"),
+        (column("'{{relation}}'"), "$", "is reserved"),
     ],
 )  # fmt: skip
 def test_definition(definition: Any, path: str, reason: str) -> None:
@@ -153,7 +159,7 @@ def test_every_problem_is_reported_at_once() -> None:
     ("text", "path", "reason"),
     [
         ('{"resource": "Patient",}', "line 1 column", "is not JSON"),
-        ('{"resource": "Patient", "resource": "Patient", "name": "v", "select": []}', "$", "stands twice"),
+        ('{"resource": "Patient", "resource": "Patient", "name": "v", "select": []}', "$", "occurs twice"),
         ("[1]", "$", "a JSON object"),
         ('{"resource": "Patient", "select": [{"column": [{"name": "x", "path": "id"}]}]}', "$", "name is missing"),
         ("[" * 100_000, "$", "nested too deeply"),
@@ -199,7 +205,7 @@ def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text("{")
     with pytest.raises(ViewDefinitionError) as raised:
         load_views(tmp_path)
-    assert [problem.file for problem in raised.value.problems] == ["b.json", "c.json", "d.json"]
+    assert [problem.file for problem in raised.value.problems] == ["a.json", "b.json", "c.json", "d.json"]
 
 
 def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
@@ -208,7 +214,9 @@ def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path
         load_views(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", [*BATCH_TABLES, *(f"{table}_pkey" for table in BATCH_TABLES), "Quarantine", "labs__7"])
+@pytest.mark.parametrize(
+    "name", [*BATCH_TABLES, *(f"{table}_pkey" for table in BATCH_TABLES), "Quarantine", "labs__7", "labs__7__id_idx"]
+)
 def test_names_of_the_batch_layer_are_taken(name: str) -> None:
     (problem,) = lint(json.dumps({**column("id"), "name": name}), "view.json")
     assert problem.path == "$.name"

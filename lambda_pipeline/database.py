@@ -17,6 +17,7 @@ from psycopg.abc import QueryNoTemplate
 from psycopg.types.json import set_json_loads
 from sqlalchemy.exc import ArgumentError
 
+from lambda_pipeline import sqlstate
 from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -133,8 +134,10 @@ def fetch_one(
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of a driver's error, without the statement and its values."""
+    """Return what a driver's error means in one line, without values that the statement read or was given."""
     original = getattr(error, "orig", None) or error
+    if isinstance(original, psycopg.Error):
+        return sqlstate.describe(original)
     lines = str(original).strip().splitlines()
     return lines[0] if lines else type(original).__name__
 

@@ -103,7 +103,7 @@ def refresh(
                 generation = _publish(connection, views, broken, settings, full=full)
                 view_tables.drop_superseded(connection)
     except psycopg.Error as error:
-        raise RefreshError(f"the refresh failed: {reason(error)}", hint="the last generation is unchanged") from error
+        raise RefreshError(f"the refresh failed: {reason(error)}", hint="the last generation is unchanged") from None
     return generation
 
 
@@ -174,7 +174,7 @@ def _open_tables(connection: Connection, source: HapiSource, types: set[str], la
     except SourceError as error:
         if last is None:
             raise
-        raise RefreshError(error.message, hint=error.hint) from error
+        raise RefreshError(error.message, hint=error.hint) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,7 @@ def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition
 def failure(error: LambdaPipelineError) -> dg.Failure:
     """Convert an error into a run failure; allow retries only for transient errors."""
     transient = isinstance(error, ServerUnavailableError | RefreshInProgressError) or isinstance(
-        error.__cause__, psycopg.OperationalError
+        error.__context__, psycopg.OperationalError
     )
     return dg.Failure(str(error), metadata=metadata.describe_error(error), allow_retries=transient)
 

@@ -113,7 +113,7 @@ class Poller:
             try:
                 poll = self._attempt(rebuild=rebuild)
             except psycopg.Error as error:
-                raise CaptureError(f"the poll failed: {reason(error)}", hint="the next one repeats it") from error
+                raise CaptureError(f"the poll failed: {reason(error)}", hint="the next one repeats it") from None
             if poll is not None:
                 return replace(poll, seconds=time.monotonic() - began)
         raise CaptureError("another poller kept publishing first", hint="run one poller for each Redis prefix")

@@ -5,6 +5,7 @@ with each level of nesting. Depth and number of tokens are therefore bounded bef
 counted while it reads. What the tree may contain belongs in `guard`.
 """
 
+import re
 from collections.abc import Sequence
 
 from sqlglot import exp
@@ -25,6 +26,8 @@ each token."""
 _LISTED = 8
 """Literals in a row, as in `IN ('a', 'b', ...)`, that sqlglot sees; the others cannot change what is read."""
 
+_INTERNALS = re.compile(r" (but got <Token|for <class) .*", re.DOTALL)
+"""How sqlglot shows tokens and nodes to its developers."""
 _OPENING, _CLOSING = ("(", "["), (")", "]")
 
 
@@ -142,5 +145,5 @@ def _describe_error(statement: str, error: SqlglotError) -> BadRequestError:
     details = getattr(error, "errors", None) or [{}]
     line, column = details[0].get("line"), details[0].get("col")
     place = f", line {line}, column {column}" if line and column else ""
-    reason = str(details[0].get("description") or "it cannot be read").partition(" but got <Token ")[0].rstrip(".")
+    reason = _INTERNALS.sub("", str(details[0].get("description") or "it cannot be read")).rstrip(".")
     return BadRequestError(f"SQL{place}: {reason}", hint="" if place else f"{len(statement)} characters")

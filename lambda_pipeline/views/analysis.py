@@ -224,16 +224,30 @@ class Analysis:
         if operator in ("and", "or"):
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
             return typed_tree.Logic(operator, operands)  # type: ignore[arg-type]
-        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/", "div", "mod"):
+        if operator in ("xor", "implies"):
+            return self._two_booleans(
+                operator, *(self.boolean(side, focus) for side in (expression.left, expression.right))
+            )
+        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/", "div", "mod", "|"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
         type_rules.refuse_choice(left)
         type_rules.refuse_choice(right)
+        if operator == "|":
+            return _union(expression, left, right)
         if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):
             return typed_tree.Nothing()
         if operator in COMPARISONS:
             return self._compare(expression, left, right)
         return self._arithmetic(expression, left, right)
+
+    @staticmethod
+    def _two_booleans(operator: str, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
+        if operator == "implies":
+            return typed_tree.Logic("or", (typed_tree.Not(left), right))
+        if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):
+            return typed_tree.Nothing()
+        return typed_tree.Compare("!=", left, right, "boolean")
 
     def _compare(self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
         operator = expression.operator
@@ -275,6 +289,20 @@ class Analysis:
 
 class UnknownElementError(FhirPathError):
     """A type of FHIR R4 does not have an element of this name."""
+
+
+def _union(expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
+    if isinstance(left, typed_tree.Nothing):
+        return right if isinstance(right, typed_tree.Nothing) else typed_tree.Distinct(right, right.type)
+    if isinstance(right, typed_tree.Nothing):
+        return typed_tree.Distinct(left, left.type)
+    common = type_rules.common_type(left, right)
+    if common is None:
+        raise FhirPathError(
+            f"| takes elements of one type, not {type_rules.article(left)} and {type_rules.article(right)}",
+            expression.position,
+        )
+    return typed_tree.Union(left, right, common)
 
 
 def _literal_hint(left: typed_tree.Node, right: typed_tree.Node) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from lambda_pipeline.views import fhir_types, temporal, temporal_checks, typed_tree, value_sql
+from lambda_pipeline.views import collection_sql, fhir_types, temporal, temporal_checks, typed_tree, value_sql
 from lambda_pipeline.views.jsonpath_criteria import JsonpathCriteria
 from lambda_pipeline.views.place import Place, jsonpath_literal
 from lambda_pipeline.views.row_source import RowSource
@@ -87,6 +87,14 @@ class Lowering:
                 return self._filtered(node)
             case typed_tree.At(target, index):
                 return self._at(target, index)
+            case (
+                typed_tree.Last()
+                | typed_tree.Single()
+                | typed_tree.Slice()
+                | typed_tree.Distinct()
+                | typed_tree.Union()
+            ):
+                return self._part(node)
             case typed_tree.ReferenceKey(many=True) | typed_tree.Boundary(many=True):
                 return self._mapped(node)
             case typed_tree.Constant() | typed_tree.Nothing():
@@ -144,6 +152,32 @@ class Lowering:
             f"(jsonb_path_query_array({place.base}, {place.jsonpath})"
             f" -> {self._row_index if number is None else number})"
         )
+
+    def _part(
+        self,
+        node: typed_tree.Last | typed_tree.Single | typed_tree.Slice | typed_tree.Distinct | typed_tree.Union,
+    ) -> Place:
+        """Some elements of a collection."""
+        if isinstance(node, typed_tree.Union):
+            return Place(collection_sql.union(self.rows(node.left), self.rows(node.right)), path="[*]", keys=None)
+        place = self.place(node.target)
+        everything = f"jsonb_path_query_array({place.base}, {place.jsonpath})"
+        match node:
+            case typed_tree.Last():
+                return Place(f"({everything} -> -1)")
+            case typed_tree.Single():
+                return Place(f"(SELECT {self.rows(node.target)})")
+            case typed_tree.Slice(_, start, stop):
+                return Place(everything, path=f"[{start} to {'last' if stop is None else stop - 1}]", keys=None)
+            case typed_tree.Distinct():
+                return Place(collection_sql.distinct(self.rows(node.target)), path="[*]", keys=None)
+
+    def _all(self, node: typed_tree.All) -> str:
+        rows, alias = self.rows(node.target), self.new_alias("q")
+        self.bind(node.item, f"{alias}.v")
+        with self.within(self._row_index, None):
+            test = self.boolean(node.criteria)
+        return f"(NOT EXISTS (SELECT FROM {rows} {alias}(v) WHERE ({test}) IS NOT TRUE))"
 
     def _mapped(self, node: typed_tree.ReferenceKey | typed_tree.Boundary) -> Place:
         if isinstance(node, typed_tree.ReferenceKey):
@@ -222,6 +256,8 @@ class Lowering:
                 return f"({self._row_index})::numeric"
             case typed_tree.Apply():
                 return self._applied(node)
+            case typed_tree.Aggregate(function, target):
+                return collection_sql.AGGREGATES[function].format(rows=self.rows(target))
             case typed_tree.Boundary(target, high):
                 return temporal.decimal_boundary(self.number(target), node.precision, high=high)
             case typed_tree.Nothing():
@@ -249,6 +285,10 @@ class Lowering:
                 return f"({self._compared(node)})"
             case typed_tree.Apply():
                 return self._applied(node)
+            case typed_tree.All():
+                return self._all(node)
+            case typed_tree.Aggregate(function, target):
+                return collection_sql.AGGREGATES[function].format(rows=self.rows(target))
         return f"nullif({self._one(self.place(node))}, 'null')::boolean"
 
     def whole_number(self, node: typed_tree.Node) -> str:

@@ -288,7 +288,7 @@ class Statement:
         alias = self.lowering.new_alias("f")
         focus = typed_tree.Focus(alias, next(iter(types), None))
         self.lowering.bind(focus, f"{alias}.v")
-        self.shapes.bind(focus, shape)
+        self.shapes.bind(focus, (shape,))
         self._read_steps(nodes, (scope.focus, focus))
         broken = any(problem.path.startswith(f"{select.json_path}.repeat") for problem in self.problems)
         return EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias), broken), tuple(steps.values())
@@ -302,7 +302,7 @@ class Statement:
                 if applied_to == focus.type:
                     self.shapes.bind(STEP, self.shapes.read(focus))
                     self.shapes.read(step)
-        self.shapes.bind(STEP, None)
+        self.shapes.bind(STEP, ())
 
     def _step(self, path: Text, scope: EvaluationScope, type_name: str | None) -> typed_tree.Node | None:
         """A step of `repeat` applied to an element of a type; None if there is a problem.

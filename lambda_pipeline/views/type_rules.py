@@ -55,6 +55,16 @@ def narrow(choice: typed_tree.Choice, type_name: str) -> typed_tree.Member:
     )
 
 
+def common_type(left: typed_tree.Node, right: typed_tree.Node) -> str | None:
+    """The type that values of two nodes share; None if there is none."""
+    if left.type == right.type:
+        return left.type
+    comparison = comparison_of(left.type)
+    if comparison != comparison_of(right.type):
+        return None
+    return {"text": "string", "number": "decimal"}.get(str(comparison))
+
+
 def comparison_of(type_name: str | None) -> str | None:
     """How values of a type compare (see `typed_tree.Compare`); None if the type is not known."""
     if type_name in fhir_types.DATE_TYPES:

@@ -78,6 +78,54 @@ class At:
 
 
 @dataclass(frozen=True, slots=True)
+class Last:
+    """The last element."""
+
+    target: "Node"
+    type: str | None
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The only element; several cannot be read."""
+
+    target: "Node"
+    type: str | None
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The elements from a 0-based position on, up to but without another; None for all that follow."""
+
+    target: "Node"
+    start: int
+    stop: int | None
+    type: str | None
+    many: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """The different elements, each where it occurs first."""
+
+    target: "Node"
+    type: str | None
+    many: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """The different elements of two collections."""
+
+    left: "Node"
+    right: "Node"
+    type: str | None
+    many: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceKey:
     """The key in each reference that is relative and of the wanted type (any type for None)."""
 
@@ -142,6 +190,27 @@ class Exists:
     targets: "tuple[Node, ...]"
     negated: bool
     type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Whether criteria are true for every element; `item` is the focus of the criteria."""
+
+    target: "Node"
+    item: Focus
+    criteria: "Node"
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A function of a whole collection that has a value for the empty one too."""
+
+    function: Literal["count", "isDistinct", "allTrue", "anyTrue", "allFalse", "anyFalse"]
+    target: "Node"
+    type: Literal["boolean", "integer"]
     many: Literal[False] = False
 
 
@@ -225,10 +294,10 @@ class Join:
     many: Literal[False] = False
 
 
-Path = Focus | Member | Choice | Where | OfResource | At
+Path = Focus | Member | Choice | Where | OfResource | At | Last | Single | Slice | Distinct | Union
 """Nodes that lead to JSON. `ReferenceKey` and `Boundary` also do when they have many values."""
 
 Node = (
     Path | ReferenceKey | Boundary | Constant | Nothing | ResourceKey | RowIndex
-    | Exists | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
+    | Exists | All | Aggregate | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
 )  # fmt: skip

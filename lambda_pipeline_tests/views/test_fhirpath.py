@@ -88,6 +88,10 @@ def test_the_values_are_those_of_another_engine(other_engine: Path) -> None:
         ("1.5.round(gender)", "round() takes a whole number"),
         ("1.5.round(-1)", "round() takes a precision between 0 and 28"),
         ("birthDate.lowBoundary(5)", "lowBoundary() of a date takes one of the precisions 4, 6, 8"),
+        ("name.given.allTrue()", "allTrue() takes booleans, not a string"),
+        ("name.all(family)", "expected a boolean, but this is a string"),
+        ("name.take(gender)", "take() takes a whole number"),
+        ("name.family.value.count()", "a string does not have an element 'value'"),
         ("now()", "now() is not supported: a view must be a function of its resource"),
     ],
 )
@@ -96,7 +100,7 @@ def test_refusal(evaluate: Evaluate, path: str, reason: str) -> None:
         evaluate(path)
 
 
-@pytest.mark.parametrize("path", ["name.text.upper()", "name.given.startsWith('K')"])
+@pytest.mark.parametrize("path", ["name.text.upper()", "name.given.startsWith('K')", "name.single().text"])
 def test_several_values_where_a_function_takes_one(evaluate: Evaluate, path: str) -> None:
     with pytest.raises(psycopg.errors.CardinalityViolation):
         evaluate(path, {"name": [{"text": "a", "given": ["a"]}, {"text": "b", "given": ["b"]}]})

@@ -51,6 +51,9 @@ def uses(path: str) -> Iterator[dict[str, Any]]:
     yield column(path, collection=True)
     yield column(f"{path}.first()")
     yield column(f"{path}.exists()")
+    yield column(f"{path}.count()")
+    yield column(f"{path}.last()")
+    yield column(f"({path} | {path}).isDistinct()")
     yield {**column("id"), "where": [{"path": f"{path}.exists() or true"}]}
     yield {"resource": "Patient", "select": [{"forEachOrNull": path, "column": [{"name": "x", "path": "$this"}]}]}
     if parent and not last.startswith(("ofType", "value")):
@@ -60,6 +63,7 @@ def uses(path: str) -> Iterator[dict[str, Any]]:
             "resource": "Patient",
             "select": [{"forEachOrNull": parent, "column": [{"name": "x", "path": f"{last}.first()"}]}],
         }
+        yield column(f"{parent}.all({last}.exists())")
     if last == "reference":
         yield column(f"{parent}.getReferenceKey()", collection=True)
         yield {**column("id"), "where": [{"path": f"{parent}.getReferenceKey().first() = '1' or true"}]}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NoReturn
 
-from lambda_pipeline.views import fhir_types, fhirpath, functions, type_rules, typed_tree
+from lambda_pipeline.views import fhir_types, fhirpath, functions, type_functions, type_rules, typed_tree
+from lambda_pipeline.views.collection_operators import COLLECTION_OPERATORS
 from lambda_pipeline.views.fhirpath import FhirPathError
 
 COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">="))
@@ -66,6 +67,8 @@ class Analysis:
         match expression:
             case fhirpath.Literal(_, type_name, value):
                 return typed_tree.Constant(value, type_name)
+            case fhirpath.Quantity(_, value, unit):
+                return typed_tree.QuantityConstant(value, unit)
             case fhirpath.EmptyCollection():
                 return typed_tree.Nothing()
             case fhirpath.This():
@@ -225,16 +228,24 @@ class Analysis:
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
             return typed_tree.Logic(operator, operands)  # type: ignore[arg-type]
         if operator in ("xor", "implies"):
-            return self._two_booleans(
-                operator, *(self.boolean(side, focus) for side in (expression.left, expression.right))
-            )
-        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/", "div", "mod", "|"):
-            raise FhirPathError(f"operator {operator} is not supported", expression.position)
+            sides = (self.boolean(side, focus) for side in (expression.left, expression.right))
+            return self._two_booleans(operator, *sides)
+        if operator in ("is", "as"):
+            of_type = type_functions.is_type if operator == "is" else type_functions.as_one
+            return of_type(self.node(expression.left, focus), expression.right, expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
         type_rules.refuse_choice(left)
         type_rules.refuse_choice(right)
-        if operator == "|":
-            return _union(expression, left, right)
+        return self._two_values(expression, left, right)
+
+    def _two_values(
+        self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node
+    ) -> typed_tree.Node:
+        operator = expression.operator
+        if operator in ("|", "in", "contains", "&"):
+            return COLLECTION_OPERATORS[operator](expression, left, right)
+        if operator not in (*COMPARISONS, "+", "-", "*", "/", "div", "mod"):
+            raise FhirPathError(f"operator {operator} is not supported", expression.position)
         if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):
             return typed_tree.Nothing()
         if operator in COMPARISONS:
@@ -289,20 +300,6 @@ class Analysis:
 
 class UnknownElementError(FhirPathError):
     """A type of FHIR R4 does not have an element of this name."""
-
-
-def _union(expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
-    if isinstance(left, typed_tree.Nothing):
-        return right if isinstance(right, typed_tree.Nothing) else typed_tree.Distinct(right, right.type)
-    if isinstance(right, typed_tree.Nothing):
-        return typed_tree.Distinct(left, left.type)
-    common = type_rules.common_type(left, right)
-    if common is None:
-        raise FhirPathError(
-            f"| takes elements of one type, not {type_rules.article(left)} and {type_rules.article(right)}",
-            expression.position,
-        )
-    return typed_tree.Union(left, right, common)
 
 
 def _literal_hint(left: typed_tree.Node, right: typed_tree.Node) -> str:

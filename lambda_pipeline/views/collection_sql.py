@@ -27,6 +27,11 @@ def union(left: str, right: str) -> str:
     )
 
 
+def membership(item: str, rows: str) -> str:
+    """Whether a jsonb value is one of the elements; NULL if it is NULL."""
+    return f"(SELECT CASE WHEN i.v IS NOT NULL THEN i.v IN (SELECT {rows}) END FROM (SELECT {item} OFFSET 0) i(v))"
+
+
 def _first_of_each(elements: str) -> str:
     return (
         f"(SELECT jsonb_agg(d.v ORDER BY d.o) FROM (SELECT q.v, min(q.o) FROM {elements} q(v, o) GROUP BY q.v) d(v, o))"

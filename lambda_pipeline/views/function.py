@@ -6,7 +6,8 @@ from typing import Protocol
 
 from lambda_pipeline.views import fhirpath, typed_tree
 
-NONE, ONE, TWO, OPTIONAL, ONE_OR_TWO = range(1), range(1, 2), range(2, 3), range(2), range(1, 3)
+NONE, ONE, TWO = range(1), range(1, 2), range(2, 3)
+OPTIONAL, ONE_OR_TWO, TWO_OR_THREE = range(2), range(1, 3), range(2, 4)
 """How many arguments a function takes."""
 
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, fields
 from lambda_pipeline.views import fhir_types, typed_tree
 from lambda_pipeline.views.sql_text import json_string, quoted
 
+QUANTITY_ELEMENTS = {"value": "decimal", "comparator": "code", "unit": "string", "system": "uri", "code": "code"}
+"""The elements that a comparison of Quantities reads."""
+
 
 @dataclass(slots=True)
 class Shape:
@@ -72,6 +75,11 @@ class Shapes:
                 return shapes
             case typed_tree.ReferenceKey(target):
                 self.read(typed_tree.Member(target, "reference", "string", many=node.many, repeats=False))
+                return ()
+            case typed_tree.Compare(_, left, right, "quantity"):
+                for side in (left, right):
+                    for key, type_name in QUANTITY_ELEMENTS.items():
+                        self.read(typed_tree.Member(side, key, type_name, many=side.many, repeats=False))
                 return ()
             case typed_tree.Member(target) | typed_tree.OfResource(target):
                 return tuple(shape.below(node) for shape in self.read(target))

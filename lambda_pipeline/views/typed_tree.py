@@ -160,6 +160,16 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
+class QuantityConstant:
+    """A number with a unit of UCUM."""
+
+    value: Decimal
+    unit: str
+    type: Literal["Quantity"] = "Quantity"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """The empty collection."""
 
@@ -215,12 +225,33 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """Whether a value is one of a collection; empty if there is no value."""
+
+    item: "Node"
+    collection: "Node"
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """One of two nodes."""
+
+    criterion: "Node"
+    then: "Node"
+    otherwise: "Node"
+    type: str | None
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """A comparison of two values.
 
     Attributes:
-        comparison: how they compare: `text`, `number`, `boolean`, `json` (whole elements), `date` (with precision) or
-            `time`.
+        comparison: how they compare: `text`, `number`, `boolean`, `json` (whole elements), `date` (with precision),
+            `time` or `quantity`.
     """
 
     operator: Literal["=", "!=", "<", "<=", ">", ">="]
@@ -299,5 +330,6 @@ Path = Focus | Member | Choice | Where | OfResource | At | Last | Single | Slice
 
 Node = (
     Path | ReferenceKey | Boundary | Constant | Nothing | ResourceKey | RowIndex
-    | Exists | All | Aggregate | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
+    | QuantityConstant | Exists | All | Aggregate | Membership | Conditional
+    | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
 )  # fmt: skip

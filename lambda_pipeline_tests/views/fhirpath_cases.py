@@ -16,6 +16,16 @@ PATIENT: dict[str, Any] = {
     ],
     "telecom": [{"system": "phone", "value": "+1 23", "rank": 2}, {"system": "email", "value": "k@x.org", "rank": 1}],
     "maritalStatus": {"text": "a,b,,c"},
+    "contained": [
+        {"resourceType": "Organization", "id": "o", "name": "O"},
+        {
+            "resourceType": "Observation",
+            "id": "b",
+            "status": "final",
+            "effectiveTiming": {"repeat": {"timeOfDay": ["08:30:15"]}},
+            "valueQuantity": {"value": 5.5, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"},
+        },
+    ],
     "contact": [{"name": {"family": "Rossum"}}, {"name": {"family": "Čapek"}}],
 }
 
@@ -192,10 +202,74 @@ COLLECTIONS: list[tuple[str, list[Any]]] = [
     ("telecom.where((system = 'phone') xor (rank = 1)).system", ["phone", "email"]),
 ]
 
-CASES = [*STRINGS, *NUMBERS, *COLLECTIONS]
+TYPES: list[tuple[str, list[Any]]] = [
+    ("deceased is boolean", [True]),
+    ("deceased is dateTime", [False]),
+    ("multipleBirth.is(integer)", [True]),
+    ("name[1].extension('x').first().value is string", []),
+    ("gender is code", [True]),
+    ("gender is string", [True]),
+    ("contact.name.given.first() is string", []),
+    ("{} is string", []),
+    ("contained.where($this is Organization).id", ["o"]),
+    ("contained.first() is Organization", [True]),
+    ("contained.first() is Patient", [False]),
+    ("deceased as boolean", [False]),
+    ("deceased as dateTime", []),
+    ("(multipleBirth as integer) + 1", [3]),
+    ("multipleBirth.as(integer)", [2]),
+    ("contained.first().as(Organization).name", ["O"]),
+    ("iif(active, 'yes', 'no')", ["yes"]),
+    ("iif(active.not(), 'yes', 'no')", ["no"]),
+    ("iif(active.not(), 'yes')", []),
+    ("iif({}, 1, 2.5)", ["2.5"]),
+    ("iif(active, name.given, contact.name.family)", ["Karel", "Ann-Marie"]),
+    ("iif(active.not(), name, contact.name).family", ["Rossum", "Čapek"]),
+    ("iif(gender = 'male', deceased.ofType(boolean), active)", [False]),
+    ("telecom.where(iif(system = 'phone', rank = 2, rank = 9)).value", ["+1 23"]),
+    ("iif(active, birthDate, @2020)", ["1970-06"]),
+    ("iif(active, {}, 'x')", []),
+]
+
+OPERATORS: list[tuple[str, list[Any]]] = [
+    ("gender in ('male' | 'female')", [True]),
+    ("gender in ('x' | 'female')", [False]),
+    ("gender in {}", [False]),
+    ("{} in ('x' | 'female')", []),
+    ("2 in telecom.rank", [True]),
+    ("telecom.rank contains 3", [False]),
+    ("('male' | 'female') contains gender", [True]),
+    ("('male' | 'female') contains name[1].family", []),
+    ("name.where('Karel' in given).use", ["official"]),
+    ("name.first().family & ', ' & name.first().given.first()", ["Čapek, Karel"]),
+    ("gender & {}", ["male"]),
+    ("name[1].family & 'x'", ["x"]),
+    ("{} & {}", [""]),
+    ("5 'mg' > 4 'mg'", [True]),
+    ("5 'mg' <= 4 'mg'", [False]),
+    ("5.0 'mg' = 5 'mg'", [True]),
+    ("5 'mg' != 5 'mg'", [False]),
+    ("contained.ofType(Observation).value.ofType(Quantity) > 5 'mg'", [True]),
+    ("contained.ofType(Observation).value.ofType(Quantity) < 5 'mg'", [False]),
+    ("contained.ofType(Observation).where(value.ofType(Quantity) = 5.50 'mg').status", ["final"]),
+    ("contained.ofType(Patient).extension('x').value.ofType(Quantity) > 5 'mg'", []),
+    ("@T09:00 < @T09:01", [True]),
+    ("@T09:00 = @T09:00", [True]),
+    ("@T09:00 < @T09:00:30", []),
+    ("@T09:00 <= @T09:01:00", [True]),
+    ("contained.ofType(Observation).effective.ofType(Timing).repeat.timeOfDay.first() < @T09:00", [True]),
+    ("contained.ofType(Observation).effective.ofType(Timing).repeat.timeOfDay.first() < @T08:30", []),
+    ("@2015T < @2016-01-01", [True]),
+    ("birthDate < @1971T", [True]),
+]
+
+CASES = [*STRINGS, *NUMBERS, *COLLECTIONS, *TYPES, *OPERATORS]
 """Both engines agree. A number written as a text is a decimal."""
 
 OWN_CASES: list[tuple[str, list[Any]]] = [
+    ("4 'mg' = 4 'g'", []),
+    ("4 'mg' > 4 'g'", []),
+    ("4 'mg'", [{"value": 4, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}]),
     ("5.5 mod 0.7", ["0.6"]),
     ("telecom.skip(-1).system", ["phone", "email"]),
     ("(-1.5).round()", [-2]),

@@ -54,6 +54,8 @@ def uses(path: str) -> Iterator[dict[str, Any]]:
     yield column(f"{path}.count()")
     yield column(f"{path}.last()")
     yield column(f"({path} | {path}).isDistinct()")
+    yield column(f"iif({path}.exists(), 1, 2)")
+    yield column(f"iif(true, {{}}, {path})", collection=True)
     yield {**column("id"), "where": [{"path": f"{path}.exists() or true"}]}
     yield {"resource": "Patient", "select": [{"forEachOrNull": path, "column": [{"name": "x", "path": "$this"}]}]}
     if parent and not last.startswith(("ofType", "value")):

@@ -20,7 +20,8 @@ differences:
 - An element on a path of the view whose JSON shape is not FHIR's fails with 22023, in columns, criteria and keys alike:
   a list where FHIR has one element or an object where it has a list, a string where it has an object or a number.
 - An element that has only extensions (`_birthDate`) exists for `exists()` and `empty()`, and has no value. Extensions
-  of primitives are read where the path names the element: `birthDate.extension('...')`.
+  of primitives are read where the path names the element (`birthDate.extension('...')`), and in an iteration over it or
+  criteria on it. Such an iteration has rows for the entries of the list itself, `null` included.
 - A comparison of dates of different precision, or with and without zone, is NULL unless the answer is the same for
   every moment that the values can stand for. Strings compare by code point.
 - `decimal` is numeric with the digits as written; `dateTime` stays text. A text that is not a value of its type fails

@@ -37,6 +37,7 @@ class Analysis:
         self.resource = typed_tree.Focus("resource", resource_type)
         self.constants = constants
         self._items = 0
+        self._collections: dict[str, typed_tree.Node] = {}
         self._context = self.resource
 
     def analyze(self, expression: fhirpath.Expression, context: typed_tree.Focus) -> typed_tree.Node:
@@ -57,10 +58,15 @@ class Analysis:
         self._context = context
         return self.boolean(expression, context)
 
-    def new_item(self, type_name: str | None) -> typed_tree.Focus:
-        """A new focus for the elements that criteria test."""
+    def new_item(self, target: typed_tree.Node) -> typed_tree.Focus:
+        """A new focus for the elements of a collection, which criteria test."""
         self._items += 1
-        return typed_tree.Focus(f"item{self._items}", type_name)
+        return self.focus(f"item{self._items}", target)
+
+    def focus(self, name: str, target: typed_tree.Node) -> typed_tree.Focus:
+        """A focus for the elements of a collection."""
+        self._collections[name] = target
+        return typed_tree.Focus(name, target.type)
 
     def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
         """The typed tree of a part of an expression, evaluated on `focus` as `$this`."""
@@ -138,15 +144,30 @@ class Analysis:
     def _member_of_primitive(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if name not in ("extension", "id"):
             raise FhirPathError(f"{type_rules.article(target)} does not have an element {name!r}", position)
-        if not isinstance(target, typed_tree.Member):
+        sibling = self._sibling(target)
+        if sibling is None:
             raise FhirPathError(
                 f"{name} of a primitive value can be read only where the path names the element", position,
                 f"as in birthDate.{name}",
             )  # fmt: skip
-        sibling = type_rules.sibling(target)
         if name == "id":
             return typed_tree.Member(sibling, "id", "string", target.many, repeats=False)
         return typed_tree.Member(sibling, "extension", "Extension", many=True, repeats=True)
+
+    def _sibling(self, target: typed_tree.Node) -> typed_tree.Node | None:
+        """The node that holds id and extensions of a primitive one; None if nothing leads to them."""
+        if isinstance(target, typed_tree.Member):
+            return type_rules.sibling(target)
+        if not isinstance(target, typed_tree.Focus):
+            return None
+        collection = self._collections.get(target.name)
+        while isinstance(collection, typed_tree.Where):
+            collection = collection.target
+        if not isinstance(collection, typed_tree.Member):
+            return None
+        if not collection.many:
+            return type_rules.sibling(collection)
+        return typed_tree.Beside(target, collection)
 
     def _member_of_unknown(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if isinstance(target, typed_tree.Nothing):

@@ -53,7 +53,7 @@ def _all(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus:
     if isinstance(target, typed_tree.Nothing):
         return typed_tree.Constant(value=True, type="boolean")
     type_rules.refuse_choice(target)
-    item = analysis.new_item(target.type)
+    item = analysis.new_item(target)
     return typed_tree.All(target, item, analysis.boolean(call.arguments[0], item))
 
 

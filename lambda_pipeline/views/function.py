@@ -25,8 +25,8 @@ class Typing(Protocol):
     def member(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         """One step of navigation."""
 
-    def new_item(self, type_name: str | None) -> typed_tree.Focus:
-        """A new focus for the elements that criteria test."""
+    def new_item(self, target: typed_tree.Node) -> typed_tree.Focus:
+        """A new focus for the elements of a collection, which criteria test."""
 
 
 Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Focus], typed_tree.Node]

@@ -160,11 +160,8 @@ class Lowering(PathLowering):
         return f"(SELECT string_agg({text}, {separator} ORDER BY q.o) FROM {self.rows(target)} WITH ORDINALITY q(v, o))"
 
     def _all(self, node: typed_tree.All) -> str:
-        rows, alias = self.rows(node.target), self.new_alias("q")
-        self.bind(node.item, f"{alias}.v")
-        with self.within(self._row_index, None):
-            test = self.boolean(node.criteria)
-        return f"(NOT EXISTS (SELECT FROM {rows} {alias}(v) WHERE ({test}) IS NOT TRUE))"
+        _, item, test = self.tested(node)
+        return f"(NOT EXISTS (SELECT FROM {item} WHERE ({test}) IS NOT TRUE))"
 
     def applied(self, node: typed_tree.Apply) -> str:
         """A function on single values."""

@@ -18,7 +18,7 @@ PRECISIONS: Mapping[str, Mapping[int, int]] = {
 
 def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
     type_rules.refuse_choice(target)
-    item = analysis.new_item(target.type)
+    item = analysis.new_item(target)
     criteria = analysis.boolean(call.arguments[0], item)
     return typed_tree.Where(target, item, criteria, target.type, target.many)
 
@@ -52,7 +52,7 @@ def _extension(
     if not isinstance(url, typed_tree.Constant) or url.type not in fhir_types.TEXT_TYPES:
         raise FhirPathError("extension() takes a url as a string", call.arguments[0].position)
     extensions = analysis.member(target, "extension", call.position)
-    item = analysis.new_item("Extension")
+    item = analysis.new_item(extensions)
     same_url = typed_tree.Compare("=", typed_tree.Member(item, "url", "uri", many=False, repeats=False), url, "text")
     return typed_tree.Where(extensions, item, same_url, "Extension", many=True)
 

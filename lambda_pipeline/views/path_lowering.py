@@ -41,6 +41,7 @@ class PathLowering(ABC):
         self.resource_type = resource_type
         self.complete_body = False
         self._places: dict[str, Place] = {"resource": Place("s.j", is_column=True, is_cheap=True)}
+        self._besides: dict[str, Place] = {}
         self._row_index = "0"
         self._source: RowSource | None = None
         self._aliases = 0
@@ -51,9 +52,10 @@ class PathLowering(ABC):
         self._aliases += 1
         return f"{letter}{self._aliases}"
 
-    def bind(self, focus: typed_tree.Focus, column: str) -> None:
-        """Set the jsonb column that holds the elements of a focus."""
+    def bind(self, focus: typed_tree.Focus, column: str, beside: str = "") -> None:
+        """Set the jsonb column that holds the elements of a focus, and the one for what stands beside primitives."""
         self._places[focus.name] = Place(column, is_column=True, is_cheap=True)
+        self._besides[focus.name] = Place(beside, is_cheap=True)
 
     @contextmanager
     def within(self, row_index: str, source: RowSource | None) -> Iterator[None]:
@@ -75,6 +77,8 @@ class PathLowering(ABC):
         match node:
             case typed_tree.Focus(name):
                 return self._places[name]
+            case typed_tree.Beside(item):
+                return self._besides[item.name]
             case typed_tree.Member(target, key, _, _, repeats):
                 self._note(target, key)
                 return self.place(target).member(key, repeats=repeats)
@@ -114,12 +118,44 @@ class PathLowering(ABC):
         criteria = self._criteria.predicate(node.criteria, node.item)
         if criteria is not None:
             return self.place(node.target).filter(criteria)
-        rows, alias = self.rows(node.target), self.new_alias("q")
-        self.bind(node.item, f"{alias}.v")
+        alias, item, test = self.tested(node)
+        return Place.of_array(f"(SELECT jsonb_agg({alias}.v ORDER BY {alias}.o) FROM {item} WHERE {test})")
+
+    def tested(self, node: typed_tree.Where | typed_tree.All) -> tuple[str, str, str]:
+        """A FROM item of the elements of a collection, its alias, and criteria on its rows: alias, item, criteria."""
+        alias, test = self._test(node)
+        return alias, self.from_item(node.target, alias, paired=f"{alias}.x" in test), test
+
+    def _test(self, node: typed_tree.Where | typed_tree.All) -> tuple[str, str]:
+        alias = self.new_alias("q")
+        self.bind(node.item, f"{alias}.v", f"{alias}.x")
         with self.within(self._row_index, None):
-            test = self.boolean(node.criteria)
-        return Place.of_array(
-            f"(SELECT jsonb_agg({alias}.v ORDER BY {alias}.o) FROM {rows} WITH ORDINALITY {alias}(v, o) WHERE {test})"
+            return alias, self.boolean(node.criteria)
+
+    def from_item(self, node: typed_tree.Node, alias: str, *, paired: bool) -> str:
+        """The elements of a collection as rows of a value `v` and a position `o`.
+
+        Args:
+            node: the collection.
+            alias: of the FROM item.
+            paired: whether the rows also have `x`, what stands beside a primitive element.
+        """
+        if not paired:
+            return f"{self.rows(node)} WITH ORDINALITY {alias}(v, o)"
+        return f"({self._pairs(node)}) {alias}(v, x, o)"
+
+    def _pairs(self, node: typed_tree.Node) -> str:
+        if isinstance(node, typed_tree.Where):
+            alias, test = self._test(node)
+            item = self.from_item(node.target, alias, paired=True)
+            return f"SELECT {alias}.v, {alias}.x, row_number() OVER (ORDER BY {alias}.o) FROM {item} WHERE {test}"
+        assert isinstance(node, typed_tree.Member), node
+        element = Place("p.v").member(node.key, repeats=node.repeats)
+        at_same_position = " -> (e.o - 1)::integer" if node.repeats else ""
+        return (
+            f"SELECT e.v, p.v -> {quoted('_' + node.key)}{at_same_position}, row_number() OVER (ORDER BY p.o, e.o)"
+            f" FROM {self.rows(node.target)} WITH ORDINALITY p(v, o)"
+            f" CROSS JOIN LATERAL jsonb_path_query(p.v, {element.jsonpath}) WITH ORDINALITY e(v, o)"
         )
 
     def _at(self, target: typed_tree.Node, index: typed_tree.Node | None) -> Place:

@@ -5,11 +5,12 @@ into some of these and not into others, and `->` into none. So every element on 
 anything else reads it, and a resource with a wrong shape fails with SQLSTATE 22023, whatever the path is used for.
 JSON null may stand only in a list of primitives. A filter (`where`, `[0]`) does not limit the check.
 """
+# ruff: noqa: PLR0911 (one case per class of node)
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
-from lambda_pipeline.views import fhir_types, typed_tree
+from lambda_pipeline.views import fhir_types, type_rules, typed_tree
 from lambda_pipeline.views.sql_text import json_string, quoted
 
 QUANTITY_ELEMENTS = {"value": "decimal", "comparator": "code", "unit": "string", "system": "uri", "code": "code"}
@@ -68,6 +69,8 @@ class Shapes:
         match node:
             case typed_tree.Focus(name):
                 return self._foci.get(name, ())
+            case typed_tree.Beside(_, named):
+                return self.read(type_rules.sibling(named))
             case typed_tree.Where(target, item, criteria) | typed_tree.All(target, item, criteria):
                 shapes = self.read(target)
                 self.bind(item, shapes)

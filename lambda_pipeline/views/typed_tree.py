@@ -23,6 +23,21 @@ class Focus:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The id and extensions of a primitive element that a focus holds.
+
+    Attributes:
+        item: the focus.
+        named: the path that names the element.
+    """
+
+    item: Focus
+    named: "Member"
+    type: Literal["Element"] = "Element"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One step by JSON name."""
 
@@ -325,7 +340,7 @@ class Join:
     many: Literal[False] = False
 
 
-Path = Focus | Member | Choice | Where | OfResource | At | Last | Single | Slice | Distinct | Union
+Path = Focus | Beside | Member | Choice | Where | OfResource | At | Last | Single | Slice | Distinct | Union
 """Nodes that lead to JSON. `ReferenceKey` and `Boundary` also do when they have many values."""
 
 Node = (

@@ -73,6 +73,7 @@ STRINGS: list[tuple[str, list[Any]]] = [
     ("'abc'.split('')", ["a", "b", "c"]),
     ("name[1].family.split(',')", []),
     ("name.where(family.startsWith('Č')).given", ["Karel", "Ann-Marie"]),
+    ("name.given.where($this != 'Karel')", ["Ann-Marie"]),
     ("name.where(family.upper() = 'ČAPEK').use", ["official"]),
 ]
 

@@ -1,12 +1,17 @@
 """SQL on FHIR: a ViewDefinition becomes a validated model, typed trees, and one PostgreSQL SELECT.
 
-Read in this order: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
-`typed_tree`, `type_rules`, `functions` (the table of FHIRPath functions, with `function`, `path_functions`,
-`value_functions` and `regular_expressions`), `analysis` (parse tree -> typed tree), `sql_text`, `shapes` (the check of
-JSON shapes), `temporal` and `temporal_checks`, `row_source`, `lowering` (typed tree -> SQL, with `place`,
-`jsonpath_criteria` and `value_sql`), `columns` (types of columns), `definition_reader` (JSON -> model), `view`,
-`select_builder` (model -> SELECT), `compiler` (JSON -> view) and `folder` (all files). Each module uses only modules
-before it.
+Read in this order; each module uses only modules before it:
+
+1. Names and types: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
+   `typed_tree`, `type_rules`.
+2. Functions: `function`, `path_functions`, `collection_functions`, `type_functions`, `value_functions` with
+   `regular_expressions`, and `functions`, the table of all; `collection_operators`.
+3. `analysis`: parse tree -> typed tree.
+4. SQL of parts: `sql_text`, `shapes` (the check of JSON shapes), `temporal_checks`, `temporal`, `quantities`,
+   `collection_sql`, `value_sql`, `reference_keys`, `row_source`, `place`, `jsonpath_criteria`.
+5. `path_lowering` and `lowering`: typed tree -> SQL.
+6. `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
+   `compiler` (JSON -> view) and `folder` (all files).
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
 differences:
@@ -15,7 +20,8 @@ differences:
 - An element on a path of the view whose JSON shape is not FHIR's fails with 22023, in columns, criteria and keys alike:
   a list where FHIR has one element or an object where it has a list, a string where it has an object or a number.
 - An element that has only extensions (`_birthDate`) exists for `exists()` and `empty()`, and has no value. Extensions
-  of primitives are read where the path names the element: `birthDate.extension('...')`.
+  of primitives are read where the path names the element (`birthDate.extension('...')`), and in an iteration over it or
+  criteria on it. Such an iteration has rows for the entries of the list itself, `null` included.
 - A comparison of dates of different precision, or with and without zone, is NULL unless the answer is the same for
   every moment that the values can stand for. Strings compare by code point.
 - `decimal` is numeric with the digits as written; `dateTime` stays text. A text that is not a value of its type fails

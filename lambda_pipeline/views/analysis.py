@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NoReturn
 
-from lambda_pipeline.views import fhir_types, fhirpath, functions, type_rules, typed_tree
+from lambda_pipeline.views import fhir_types, fhirpath, functions, type_functions, type_rules, typed_tree
+from lambda_pipeline.views.collection_operators import COLLECTION_OPERATORS
 from lambda_pipeline.views.fhirpath import FhirPathError
 
 COMPARISONS = frozenset(("=", "!=", "<", "<=", ">", ">="))
@@ -36,6 +37,7 @@ class Analysis:
         self.resource = typed_tree.Focus("resource", resource_type)
         self.constants = constants
         self._items = 0
+        self._collections: dict[str, typed_tree.Node] = {}
         self._context = self.resource
 
     def analyze(self, expression: fhirpath.Expression, context: typed_tree.Focus) -> typed_tree.Node:
@@ -56,16 +58,23 @@ class Analysis:
         self._context = context
         return self.boolean(expression, context)
 
-    def new_item(self, type_name: str | None) -> typed_tree.Focus:
-        """A new focus for the elements that criteria test."""
+    def new_item(self, target: typed_tree.Node) -> typed_tree.Focus:
+        """A new focus for the elements of a collection, which criteria test."""
         self._items += 1
-        return typed_tree.Focus(f"item{self._items}", type_name)
+        return self.focus(f"item{self._items}", target)
+
+    def focus(self, name: str, target: typed_tree.Node) -> typed_tree.Focus:
+        """A focus for the elements of a collection."""
+        self._collections[name] = target
+        return typed_tree.Focus(name, target.type)
 
     def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
         """The typed tree of a part of an expression, evaluated on `focus` as `$this`."""
         match expression:
             case fhirpath.Literal(_, type_name, value):
                 return typed_tree.Constant(value, type_name)
+            case fhirpath.Quantity(_, value, unit):
+                return typed_tree.QuantityConstant(value, unit)
             case fhirpath.EmptyCollection():
                 return typed_tree.Nothing()
             case fhirpath.This():
@@ -135,15 +144,30 @@ class Analysis:
     def _member_of_primitive(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if name not in ("extension", "id"):
             raise FhirPathError(f"{type_rules.article(target)} does not have an element {name!r}", position)
-        if not isinstance(target, typed_tree.Member):
+        sibling = self._sibling(target)
+        if sibling is None:
             raise FhirPathError(
                 f"{name} of a primitive value can be read only where the path names the element", position,
                 f"as in birthDate.{name}",
             )  # fmt: skip
-        sibling = type_rules.sibling(target)
         if name == "id":
             return typed_tree.Member(sibling, "id", "string", target.many, repeats=False)
         return typed_tree.Member(sibling, "extension", "Extension", many=True, repeats=True)
+
+    def _sibling(self, target: typed_tree.Node) -> typed_tree.Node | None:
+        """The node that holds id and extensions of a primitive one; None if nothing leads to them."""
+        if isinstance(target, typed_tree.Member):
+            return type_rules.sibling(target)
+        if not isinstance(target, typed_tree.Focus):
+            return None
+        collection = self._collections.get(target.name)
+        while isinstance(collection, typed_tree.Where):
+            collection = collection.target
+        if not isinstance(collection, typed_tree.Member):
+            return None
+        if not collection.many:
+            return type_rules.sibling(collection)
+        return typed_tree.Beside(target, collection)
 
     def _member_of_unknown(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if isinstance(target, typed_tree.Nothing):
@@ -224,16 +248,38 @@ class Analysis:
         if operator in ("and", "or"):
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
             return typed_tree.Logic(operator, operands)  # type: ignore[arg-type]
-        if operator not in COMPARISONS and operator not in ("+", "-", "*", "/", "div", "mod"):
-            raise FhirPathError(f"operator {operator} is not supported", expression.position)
+        if operator in ("xor", "implies"):
+            sides = (self.boolean(side, focus) for side in (expression.left, expression.right))
+            return self._two_booleans(operator, *sides)
+        if operator in ("is", "as"):
+            of_type = type_functions.is_type if operator == "is" else type_functions.as_one
+            return of_type(self.node(expression.left, focus), expression.right, expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
         type_rules.refuse_choice(left)
         type_rules.refuse_choice(right)
+        return self._two_values(expression, left, right)
+
+    def _two_values(
+        self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node
+    ) -> typed_tree.Node:
+        operator = expression.operator
+        if operator in ("|", "in", "contains", "&"):
+            return COLLECTION_OPERATORS[operator](expression, left, right)
+        if operator not in (*COMPARISONS, "+", "-", "*", "/", "div", "mod"):
+            raise FhirPathError(f"operator {operator} is not supported", expression.position)
         if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):
             return typed_tree.Nothing()
         if operator in COMPARISONS:
             return self._compare(expression, left, right)
         return self._arithmetic(expression, left, right)
+
+    @staticmethod
+    def _two_booleans(operator: str, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
+        if operator == "implies":
+            return typed_tree.Logic("or", (typed_tree.Not(left), right))
+        if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):
+            return typed_tree.Nothing()
+        return typed_tree.Compare("!=", left, right, "boolean")
 
     def _compare(self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node) -> typed_tree.Node:
         operator = expression.operator

@@ -20,6 +20,15 @@ NUMBER_TYPES = frozenset(("integer", "positiveInt", "unsignedInt", "integer64", 
 DATE_TYPES = frozenset(("date", "dateTime", "instant"))
 TEMPORAL_TYPES = DATE_TYPES | {"time"}
 PRIMITIVE_TYPES = TEXT_TYPES | NUMBER_TYPES | {"boolean"}
+QUANTITY_TYPES = frozenset(("Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity", "MoneyQuantity"))
+PARENTS = {
+    **dict.fromkeys(("code", "id", "markdown"), "string"),
+    **dict.fromkeys(("url", "canonical", "oid", "uuid"), "uri"),
+    **dict.fromkeys(("positiveInt", "unsignedInt"), "integer"),
+    **dict.fromkeys(QUANTITY_TYPES - {"Quantity"}, "Quantity"),
+}
+"""Types that are special cases of another."""
+
 ABSTRACT_RESOURCES = frozenset(("Resource", "DomainResource", "MetadataResource"))
 
 
@@ -85,6 +94,11 @@ def is_resource(type_name: str) -> bool:
 def is_primitive(type_name: str | None) -> bool:
     """Whether values of the type are JSON strings, numbers or booleans."""
     return type_name in PRIMITIVE_TYPES
+
+
+def is_kind_of(type_name: str, other: str) -> bool:
+    """Whether values of a type are values of the other type too."""
+    return other in (type_name, PARENTS.get(type_name))
 
 
 def is_concrete_resource(type_name: str) -> bool:

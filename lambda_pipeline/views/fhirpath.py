@@ -47,6 +47,15 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantity:
+    """`5 'mg'`; the unit is a code of UCUM."""
+
+    position: int
+    value: Decimal
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class EmptyCollection:
     """`{}`."""
 
@@ -115,7 +124,7 @@ class Binary:
     right: "Expression"
 
 
-Expression = Literal | EmptyCollection | Variable | This | Member | Call | Index | Unary | Binary
+Expression = Literal | Quantity | EmptyCollection | Variable | This | Member | Call | Index | Unary | Binary
 
 PRECEDENCE: tuple[tuple[str, ...], ...] = (
     ("implies",), ("or", "xor"), ("and",), ("in", "contains"), ("=", "~", "!=", "!~"), ("<=", "<", ">", ">="),
@@ -296,7 +305,8 @@ class _Parser:
     def number(self) -> Expression:
         token = self.take()
         if self.token.kind == "string":
-            raise FhirPathError("quantity literals are not supported", token.position, "compare value, unit and code")
+            unit = self.take()
+            return Quantity(token.position, Decimal(token.text), _unescape(unit.text, unit.position))
         return Literal(token.position, "decimal" if "." in token.text else "integer", Decimal(token.text))
 
     def variable(self, percent: _Token) -> Expression:
@@ -314,9 +324,11 @@ def _temporal(token: _Token) -> Literal:
         return Literal(token.position, "date", text)
     if primitive_problem(text, "dateTime") is None:
         return Literal(token.position, "dateTime", text)
-    if text.startswith("T") and primitive_problem(text[1:], "time") is None:
+    if text.endswith("T") and primitive_problem(text[:-1], "date") is None:
+        return Literal(token.position, "dateTime", text[:-1])
+    if text.startswith("T") and any(primitive_problem(text[1:] + more, "time") is None for more in ("", ":00")):
         return Literal(token.position, "time", text[1:])
     raise FhirPathError(
         f"{token.text} is not a supported literal", token.position,
-        "a date (@2020-01), a dateTime with minutes (@2020-01-01T10:30Z) or a time with seconds (@T10:30:00)",
+        "a date (@2020-01), a dateTime with minutes (@2020-01-01T10:30Z) or a time with minutes (@T10:30)",
     )  # fmt: skip

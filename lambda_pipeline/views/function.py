@@ -6,7 +6,8 @@ from typing import Protocol
 
 from lambda_pipeline.views import fhirpath, typed_tree
 
-NONE, ONE, TWO, OPTIONAL, ONE_OR_TWO = range(1), range(1, 2), range(2, 3), range(2), range(1, 3)
+NONE, ONE, TWO = range(1), range(1, 2), range(2, 3)
+OPTIONAL, ONE_OR_TWO, TWO_OR_THREE = range(2), range(1, 3), range(2, 4)
 """How many arguments a function takes."""
 
 
@@ -24,8 +25,8 @@ class Typing(Protocol):
     def member(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         """One step of navigation."""
 
-    def new_item(self, type_name: str | None) -> typed_tree.Focus:
-        """A new focus for the elements that criteria test."""
+    def new_item(self, target: typed_tree.Node) -> typed_tree.Focus:
+        """A new focus for the elements of a collection, which criteria test."""
 
 
 Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Focus], typed_tree.Node]

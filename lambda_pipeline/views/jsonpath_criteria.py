@@ -60,7 +60,11 @@ class JsonpathCriteria:
             jsonpath_literal(side) if isinstance(side, typed_tree.Constant) else self._below(side, item)
             for side in (node.left, node.right)
         ]
-        return None if None in sides else f"{sides[0]} {'==' if operator == '=' else operator} {sides[1]}"
+        if None in sides:
+            return None
+        test = f"{sides[0]} {'==' if operator == '=' else operator} {sides[1]}"
+        # Null stands for an element without value; for jsonpath it differs from every value.
+        return f"({test} && @ != null)" if operator == "!=" and "@" in sides else test
 
     def _below(self, node: typed_tree.Node, item: typed_tree.Focus, *, elements: bool = False) -> str | None:
         """A path below the element that criteria test, as jsonpath."""

@@ -18,7 +18,7 @@ PRECISIONS: Mapping[str, Mapping[int, int]] = {
 
 def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
     type_rules.refuse_choice(target)
-    item = analysis.new_item(target.type)
+    item = analysis.new_item(target)
     criteria = analysis.boolean(call.arguments[0], item)
     return typed_tree.Where(target, item, criteria, target.type, target.many)
 
@@ -26,20 +26,20 @@ def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focu
 def _exists(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
     if call.arguments:
         return typed_tree.Exists((_where(analysis, target, call, focus),), negated=False)
-    return typed_tree.Exists(_ways_to_exist(target), negated=False)
+    return typed_tree.Exists(ways_to_exist(target), negated=False)
 
 
 def _empty(
     _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
 ) -> typed_tree.Node:
-    return typed_tree.Exists(_ways_to_exist(target), negated=True)
+    return typed_tree.Exists(ways_to_exist(target), negated=True)
 
 
-def _ways_to_exist(target: typed_tree.Node) -> tuple[typed_tree.Node, ...]:
+def ways_to_exist(target: typed_tree.Node) -> tuple[typed_tree.Node, ...]:
     """The paths by which an element can exist: a choice by each of its types, a primitive also by `_name` alone."""
     if isinstance(target, typed_tree.Choice):
         narrowed = (type_rules.narrow(target, type_name) for type_name in target.types)
-        return tuple(way for node in narrowed for way in _ways_to_exist(node))
+        return tuple(way for node in narrowed for way in ways_to_exist(node))
     if isinstance(target, typed_tree.Member) and fhir_types.is_primitive(target.type):
         return (target, type_rules.sibling(target))
     return (target,)
@@ -52,7 +52,7 @@ def _extension(
     if not isinstance(url, typed_tree.Constant) or url.type not in fhir_types.TEXT_TYPES:
         raise FhirPathError("extension() takes a url as a string", call.arguments[0].position)
     extensions = analysis.member(target, "extension", call.position)
-    item = analysis.new_item("Extension")
+    item = analysis.new_item(extensions)
     same_url = typed_tree.Compare("=", typed_tree.Member(item, "url", "uri", many=False, repeats=False), url, "text")
     return typed_tree.Where(extensions, item, same_url, "Extension", many=True)
 
@@ -60,7 +60,15 @@ def _extension(
 def _of_type(
     _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
 ) -> typed_tree.Node:
-    argument = call.arguments[0]
+    return as_type(target, call.arguments[0], call.position)
+
+
+def as_type(target: typed_tree.Node, argument: fhirpath.Expression, position: int) -> typed_tree.Node:
+    """The elements of a type.
+
+    Raises:
+        FhirPathError: there can never be one.
+    """
     type_name = type_specifier(argument)
     if isinstance(target, typed_tree.Choice):
         if type_name not in target.types:
@@ -74,9 +82,9 @@ def _of_type(
         if not fhir_types.is_concrete_resource(type_name):
             raise FhirPathError(f"FHIR R4 does not have a resource type {type_name}", argument.position)
         return typed_tree.OfResource(target, type_name, target.many)
-    if target.type != type_name:
+    if target.type is None or not fhir_types.is_kind_of(target.type, type_name):
         raise FhirPathError(
-            f"this is {type_rules.article(target)}, so ofType({type_name}) is always empty", call.position,
+            f"this is {type_rules.article(target)}, so it is never {type_name}", position,
             "ofType is for choice elements such as value[x], and for resources",
         )  # fmt: skip
     return target

@@ -27,6 +27,11 @@ class Place:
     is_column: bool = False
     is_cheap: bool = False
 
+    @classmethod
+    def of_array(cls, array: str) -> "Place":
+        """The place of the elements of a computed jsonb array."""
+        return cls(array, path="[*]", keys=None)
+
     @property
     def operator(self) -> str:
         """The element by `->` operators; only where `keys` has something."""

@@ -214,10 +214,10 @@ class Statement:
         if node is None:
             return typed_tree.Nothing(), replace(scope, broken=True)
         alias = self.lowering.new_alias("f")
-        focus = typed_tree.Focus(alias, node.type)
+        focus = self.analysis.focus(alias, node)
         self.shapes.bind(focus, self.shapes.read(node))
         if node.many:
-            self.lowering.bind(focus, f"{alias}.v")
+            self.lowering.bind(focus, f"{alias}.v", f"{alias}.x")
             return node, EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias))
         one = self._lowered(scope, lambda: self.lowering.json(node))
         self.lowering.bind(focus, scope.source.column(one, "e"))
@@ -229,11 +229,15 @@ class Statement:
 
     def _rows(self, node: typed_tree.Node, scope: EvaluationScope, inner: EvaluationScope, content: Part) -> str:
         """The FROM item of an iteration: a row per element."""
-        rows = self._lowered(scope, lambda: self.lowering.rows(node))
         written = (*content.sources, *content.conditions, *(output.sql for output in content.outputs))
-        counted = any(inner.row_index in text for text in written) or inner.source.mentions(inner.row_index)
         alias = inner.source.alias
-        item = f"{rows} WITH ORDINALITY {alias}(v, o)" if counted else f"{rows} {alias}(v)"
+        counted, paired = (
+            any(name in text for text in written) or inner.source.mentions(name)
+            for name in (inner.row_index, f"{alias}.x")
+        )
+        item = self._lowered(scope, lambda: self.lowering.from_item(node, alias, paired=paired))
+        if not (counted or paired):
+            item = f"{self._lowered(scope, lambda: self.lowering.rows(node))} {alias}(v)"
         return indented(inner.source.around(item), 7)
 
     def _path(self, text: Text, scope: EvaluationScope, *, unknown_is_error: bool = True) -> typed_tree.Node | None:
@@ -288,7 +292,7 @@ class Statement:
         alias = self.lowering.new_alias("f")
         focus = typed_tree.Focus(alias, next(iter(types), None))
         self.lowering.bind(focus, f"{alias}.v")
-        self.shapes.bind(focus, shape)
+        self.shapes.bind(focus, (shape,))
         self._read_steps(nodes, (scope.focus, focus))
         broken = any(problem.path.startswith(f"{select.json_path}.repeat") for problem in self.problems)
         return EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias), broken), tuple(steps.values())
@@ -302,7 +306,7 @@ class Statement:
                 if applied_to == focus.type:
                     self.shapes.bind(STEP, self.shapes.read(focus))
                     self.shapes.read(step)
-        self.shapes.bind(STEP, None)
+        self.shapes.bind(STEP, ())
 
     def _step(self, path: Text, scope: EvaluationScope, type_name: str | None) -> typed_tree.Node | None:
         """A step of `repeat` applied to an element of a type; None if there is a problem.

@@ -5,12 +5,16 @@ into some of these and not into others, and `->` into none. So every element on 
 anything else reads it, and a resource with a wrong shape fails with SQLSTATE 22023, whatever the path is used for.
 JSON null may stand only in a list of primitives. A filter (`where`, `[0]`) does not limit the check.
 """
+# ruff: noqa: PLR0911 (one case per class of node)
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
-from lambda_pipeline.views import fhir_types, typed_tree
+from lambda_pipeline.views import fhir_types, type_rules, typed_tree
 from lambda_pipeline.views.sql_text import json_string, quoted
+
+QUANTITY_ELEMENTS = {"value": "decimal", "comparator": "code", "unit": "string", "system": "uri", "code": "code"}
+"""The elements that a comparison of Quantities reads."""
 
 
 @dataclass(slots=True)
@@ -33,15 +37,12 @@ class Shape:
     resources: "dict[str, Shape]" = field(default_factory=dict)
     is_checked: bool = False
 
-    def below(self, step: "typed_tree.Member | typed_tree.OfResource | typed_tree.At") -> "Shape":
+    def below(self, step: typed_tree.Member | typed_tree.OfResource) -> "Shape":
         """The shape after one step."""
-        match step:
-            case typed_tree.Member(_, key, type_name, _, repeats):
-                has_nulls = fhir_types.is_primitive(type_name) or key.startswith("_")
-                return self.children.setdefault(key, Shape(type_name, repeats, has_nulls))
-            case typed_tree.OfResource(_, type_name):
-                return self.resources.setdefault(type_name, Shape(type_name))
-        return self
+        if isinstance(step, typed_tree.OfResource):
+            return self.resources.setdefault(step.type, Shape(step.type))
+        has_nulls = fhir_types.is_primitive(step.type) or step.key.startswith("_")
+        return self.children.setdefault(step.key, Shape(step.type, step.repeats, has_nulls))
 
 
 class Shapes:
@@ -53,35 +54,39 @@ class Shapes:
 
     def __init__(self, resource_type: str) -> None:
         self.resource = Shape(resource_type)
-        self._foci: dict[str, Shape | None] = {"resource": self.resource}
+        self._foci: dict[str, tuple[Shape, ...]] = {"resource": (self.resource,)}
 
-    def bind(self, focus: typed_tree.Focus, shape: Shape | None) -> None:
-        """Set the shape of a focus; None for one whose elements are not checked."""
-        self._foci[focus.name] = shape
+    def bind(self, focus: typed_tree.Focus, shapes: tuple[Shape, ...]) -> None:
+        """Set the shapes of a focus; none for one whose elements are not checked."""
+        self._foci[focus.name] = shapes
 
-    def read(self, node: typed_tree.Node) -> Shape | None:
+    def read(self, node: typed_tree.Node) -> tuple[Shape, ...]:
         """Record that the view reads a node.
 
         Returns:
-            The shape of the elements it leads to; None for a computed value.
+            The shapes of the elements it leads to; none for a computed value.
         """
         match node:
             case typed_tree.Focus(name):
-                return self._foci.get(name)
-            case typed_tree.Where(target, item, criteria):
-                shape = self.read(target)
-                self.bind(item, shape)
+                return self._foci.get(name, ())
+            case typed_tree.Beside(_, named):
+                return self.read(type_rules.sibling(named))
+            case typed_tree.Where(target, item, criteria) | typed_tree.All(target, item, criteria):
+                shapes = self.read(target)
+                self.bind(item, shapes)
                 self.read(criteria)
-                return shape
+                return shapes
             case typed_tree.ReferenceKey(target):
                 self.read(typed_tree.Member(target, "reference", "string", many=node.many, repeats=False))
-                return None
-            case typed_tree.Member(target) | typed_tree.OfResource(target) | typed_tree.At(target):
-                shape = self.read(target)
-                return None if shape is None else shape.below(node)
-        for part in _parts(node):
-            self.read(part)
-        return None
+                return ()
+            case typed_tree.Compare(_, left, right, "quantity"):
+                for side in (left, right):
+                    for key, type_name in QUANTITY_ELEMENTS.items():
+                        self.read(typed_tree.Member(side, key, type_name, many=side.many, repeats=False))
+                return ()
+            case typed_tree.Member(target) | typed_tree.OfResource(target):
+                return tuple(shape.below(node) for shape in self.read(target))
+        return tuple(shape for part in _parts(node) for shape in self.read(part))
 
 
 def guard(shape: Shape, column: str, condition: str = "") -> str:

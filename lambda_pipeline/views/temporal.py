@@ -33,8 +33,23 @@ def date_time_boundary(text: str, *, high: bool) -> str:
 
 def time_boundary(text: str, *, high: bool) -> str:
     """The first or last millisecond of a time: `10:30:00` -> `10:30:00.999`."""
-    fill = "00:00:59.999" if high else "00:00:00.000"
+    fill = "00:59:59.999" if high else "00:00:00.000"
     return f"(SELECT left(b.t || substr('{fill}', length(b.t) + 1), 12) FROM (SELECT {text} OFFSET 0) b(t))"
+
+
+def boundary(text: str, fhir_type: str, precision: int | None, *, high: bool) -> str:
+    """The boundary of a value of any type that has one.
+
+    Args:
+        text: SQL of the value as text.
+        fhir_type: its type.
+        precision: see `typed_tree.Boundary`.
+        high: whether it is the upper one.
+    """
+    if fhir_type == "decimal":
+        return decimal_boundary(f"({text})::numeric", precision, high=high)
+    write = {"date": date_boundary, "time": time_boundary}.get(fhir_type, date_time_boundary)
+    return shortened(write(text, high=high), precision)
 
 
 def decimal_boundary(number: str, precision: int | None, *, high: bool) -> str:
@@ -77,16 +92,33 @@ def compare_dates(left: str, operator: str, right: str) -> str:
     intervals are equal; else (`2012 < 2012-03`) the result is NULL. Seconds and their fractions are one precision. Two
     values without zone are compared as written; if only one has a zone, the other may be in any zone.
     """
-    sign = {"=": "= 0", "!=": "<> 0", "<": "< 0", "<=": "<= 0", ">": "> 0", ">=": ">= 0"}[operator]
     low_a, high_a = (_instant("a", "za", "zb", high=high) for high in (False, True))
     low_b, high_b = (_instant("b", "zb", "za", high=high) for high in (False, True))
     return (
-        f"(SELECT CASE WHEN i.high_a < i.low_b THEN -1 WHEN i.low_a > i.high_b THEN 1"
-        f" WHEN i.low_a = i.low_b AND i.high_a = i.high_b THEN 0 END {sign}"
+        f"(SELECT {_order_of_intervals(operator)}"
         f" FROM (SELECT {low_a}, {high_a}, {low_b}, {high_b}"
         f" FROM (SELECT v.a, v.b, {ZONE.format(t='v.a')}, {ZONE.format(t='v.b')}"
         f" FROM (SELECT {left}, {right} OFFSET 0) v(a, b) OFFSET 0) d(a, b, za, zb) OFFSET 0)"
         f" i(low_a, high_a, low_b, high_b))"
+    )
+
+
+def compare_times(left: str, operator: str, right: str) -> str:
+    """FHIRPath's comparison of times, each an interval as long as its precision: `T10:30` is a minute."""
+    low = "({t} || substr('00:00:00', length({t}) + 1))::time"
+    high = "(CASE WHEN length({t}) < 8 THEN {t} || substr('00:59:59.999999', length({t}) + 1) ELSE {t} END)::time"
+    ends = ", ".join(end.format(t=t) for t in ("v.a", "v.b") for end in (low, high))
+    return (
+        f"(SELECT {_order_of_intervals(operator)} FROM (SELECT {ends}"
+        f" FROM (SELECT {left}, {right} OFFSET 0) v(a, b) OFFSET 0) i(low_a, high_a, low_b, high_b))"
+    )
+
+
+def _order_of_intervals(operator: str) -> str:
+    sign = {"=": "= 0", "!=": "<> 0", "<": "< 0", "<=": "<= 0", ">": "> 0", ">=": ">= 0"}[operator]
+    return (
+        "CASE WHEN i.high_a < i.low_b THEN -1 WHEN i.low_a > i.high_b THEN 1"
+        f" WHEN i.low_a = i.low_b AND i.high_a = i.high_b THEN 0 END {sign}"
     )
 
 

@@ -3,6 +3,12 @@
 from lambda_pipeline.views import fhir_types, typed_tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 
+COMPARISONS = (
+    (fhir_types.DATE_TYPES, "date"), (("time",), "time"), (fhir_types.TEXT_TYPES, "text"),
+    (fhir_types.NUMBER_TYPES, "number"), (("boolean",), "boolean"), (fhir_types.QUANTITY_TYPES, "quantity"),
+)  # fmt: skip
+"""Types and how their values compare; the first entry counts."""
+
 
 def article(node: typed_tree.Node) -> str:
     """The type of a node with its article, for messages."""
@@ -55,16 +61,21 @@ def narrow(choice: typed_tree.Choice, type_name: str) -> typed_tree.Member:
     )
 
 
+def common_type(left: typed_tree.Node, right: typed_tree.Node) -> str | None:
+    """The type that values of two nodes share; None if there is none."""
+    if left.type == right.type or isinstance(right, typed_tree.Nothing):
+        return left.type
+    if isinstance(left, typed_tree.Nothing):
+        return right.type
+    comparison = comparison_of(left.type)
+    if comparison != comparison_of(right.type):
+        return None
+    return {"text": "string", "number": "decimal"}.get(str(comparison))
+
+
 def comparison_of(type_name: str | None) -> str | None:
     """How values of a type compare (see `typed_tree.Compare`); None if the type is not known."""
-    if type_name in fhir_types.DATE_TYPES:
-        return "date"
-    if type_name == "time":
-        return "time"
-    if type_name in fhir_types.TEXT_TYPES:
-        return "text"
-    if type_name in fhir_types.NUMBER_TYPES:
-        return "number"
-    if type_name == "boolean":
-        return "boolean"
-    return None if type_name is None else "json"
+    if type_name is None:
+        return None
+    listed = (name for types, name in COMPARISONS if type_name in types)
+    return next(listed, "json")

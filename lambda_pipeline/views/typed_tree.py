@@ -23,6 +23,21 @@ class Focus:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The id and extensions of a primitive element that a focus holds.
+
+    Attributes:
+        item: the focus.
+        named: the path that names the element.
+    """
+
+    item: Focus
+    named: "Member"
+    type: Literal["Element"] = "Element"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One step by JSON name."""
 
@@ -78,6 +93,54 @@ class At:
 
 
 @dataclass(frozen=True, slots=True)
+class Last:
+    """The last element."""
+
+    target: "Node"
+    type: str | None
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The only element; several cannot be read."""
+
+    target: "Node"
+    type: str | None
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The elements from a 0-based position on, up to but without another; None for all that follow."""
+
+    target: "Node"
+    start: int
+    stop: int | None
+    type: str | None
+    many: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """The different elements, each where it occurs first."""
+
+    target: "Node"
+    type: str | None
+    many: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """The different elements of two collections."""
+
+    left: "Node"
+    right: "Node"
+    type: str | None
+    many: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceKey:
     """The key in each reference that is relative and of the wanted type (any type for None)."""
 
@@ -108,6 +171,16 @@ class Constant:
 
     value: str | bool | Decimal
     type: str
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityConstant:
+    """A number with a unit of UCUM."""
+
+    value: Decimal
+    unit: str
+    type: Literal["Quantity"] = "Quantity"
     many: Literal[False] = False
 
 
@@ -146,12 +219,54 @@ class Exists:
 
 
 @dataclass(frozen=True, slots=True)
+class All:
+    """Whether criteria are true for every element; `item` is the focus of the criteria."""
+
+    target: "Node"
+    item: Focus
+    criteria: "Node"
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A function of a whole collection that has a value for the empty one too."""
+
+    function: Literal["count", "isDistinct", "allTrue", "anyTrue", "allFalse", "anyFalse"]
+    target: "Node"
+    type: Literal["boolean", "integer"]
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Whether a value is one of a collection; empty if there is no value."""
+
+    item: "Node"
+    collection: "Node"
+    type: Literal["boolean"] = "boolean"
+    many: Literal[False] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """One of two nodes."""
+
+    criterion: "Node"
+    then: "Node"
+    otherwise: "Node"
+    type: str | None
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """A comparison of two values.
 
     Attributes:
-        comparison: how they compare: `text`, `number`, `boolean`, `json` (whole elements), `date` (with precision) or
-            `time`.
+        comparison: how they compare: `text`, `number`, `boolean`, `json` (whole elements), `date` (with precision),
+            `time` or `quantity`.
     """
 
     operator: Literal["=", "!=", "<", "<=", ">", ">="]
@@ -225,10 +340,11 @@ class Join:
     many: Literal[False] = False
 
 
-Path = Focus | Member | Choice | Where | OfResource | At
+Path = Focus | Beside | Member | Choice | Where | OfResource | At | Last | Single | Slice | Distinct | Union
 """Nodes that lead to JSON. `ReferenceKey` and `Boundary` also do when they have many values."""
 
 Node = (
     Path | ReferenceKey | Boundary | Constant | Nothing | ResourceKey | RowIndex
-    | Exists | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
+    | QuantityConstant | Exists | All | Aggregate | Membership | Conditional
+    | Compare | Logic | Not | Arithmetic | Negative | Apply | Join
 )  # fmt: skip

@@ -88,6 +88,20 @@ def test_the_values_are_those_of_another_engine(other_engine: Path) -> None:
         ("1.5.round(gender)", "round() takes a whole number"),
         ("1.5.round(-1)", "round() takes a precision between 0 and 28"),
         ("birthDate.lowBoundary(5)", "lowBoundary() of a date takes one of the precisions 4, 6, 8"),
+        ("name.given.allTrue()", "allTrue() takes booleans, not a string"),
+        ("name.all(family)", "expected a boolean, but this is a string"),
+        ("name.take(gender)", "take() takes a whole number"),
+        ("name.family.value.count()", "a string does not have an element 'value'"),
+        ("name.period is Period", "is takes one element, and this may give several"),
+        ("gender is boolean", "this is a code, so it is never boolean"),
+        ("gender as boolean", "this is a code, so it is never boolean"),
+        ("deceased is string", "deceased does not have the type string"),
+        ("gender.iif(true, 1)", "iif() is not supported after an element"),
+        ("iif(gender, 1, 2)", "expected a boolean, but this is a code"),
+        ("iif(true, 1, 'a')", "iif() gives values of one type, not an integer or a string"),
+        ("birthDate in (@2020 | @2021)", "in does not compare a date"),
+        ("name contains 'a'", "contains compares values of one type, not a string with a HumanName"),
+        ("5 'mg' > 5", "> compares values of one type, not a Quantity with an integer"),
         ("now()", "now() is not supported: a view must be a function of its resource"),
     ],
 )
@@ -96,7 +110,33 @@ def test_refusal(evaluate: Evaluate, path: str, reason: str) -> None:
         evaluate(path)
 
 
-@pytest.mark.parametrize("path", ["name.text.upper()", "name.given.startsWith('K')"])
+@pytest.mark.parametrize("path", ["name.text.upper()", "name.given.startsWith('K')", "name.single().text"])
 def test_several_values_where_a_function_takes_one(evaluate: Evaluate, path: str) -> None:
     with pytest.raises(psycopg.errors.CardinalityViolation):
         evaluate(path, {"name": [{"text": "a", "given": ["a"]}, {"text": "b", "given": ["b"]}]})
+
+
+QUANTITY = {"value": 5, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
+
+
+@pytest.mark.parametrize(
+    ("low", "expected"),
+    [
+        ({"value": 4, "system": "http://unitsofmeasure.org", "code": "mg"}, True),
+        ({"value": 4, "system": "http://unitsofmeasure.org", "code": "g"}, None),
+        ({"value": 4, "system": "other", "code": "mg"}, None),
+        ({"value": 4, "unit": "mg"}, None),
+        ({**QUANTITY, "comparator": "<"}, None),
+        ({"code": "mg", "system": "http://unitsofmeasure.org"}, None),
+        (None, None),
+    ],
+)
+def test_quantities_are_compared_if_they_have_one_unit(evaluate: Evaluate, low: object, expected: object) -> None:
+    body = {"valueQuantity": QUANTITY, "referenceRange": [{"low": low} if low else {"text": "x"}]}
+    path = "value.ofType(Quantity) > referenceRange.first().low"
+    assert evaluate(path, body, resource="Observation") == [expected]
+
+
+def test_units_without_codes_are_compared_as_texts(evaluate: Evaluate) -> None:
+    body = {"valueQuantity": {"value": 5, "unit": "mg"}, "referenceRange": [{"low": {"value": 4, "unit": "mg"}}]}
+    assert evaluate("value.ofType(Quantity) > referenceRange.first().low", body, resource="Observation") == [True]

@@ -1,8 +1,12 @@
 """A JSON shape that is not FHIR's makes a resource unreadable, whatever the view does with the element."""
 
 import copy
+import gzip
+import itertools
+import json
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -51,6 +55,11 @@ def uses(path: str) -> Iterator[dict[str, Any]]:
     yield column(path, collection=True)
     yield column(f"{path}.first()")
     yield column(f"{path}.exists()")
+    yield column(f"{path}.count()")
+    yield column(f"{path}.last()")
+    yield column(f"({path} | {path}).isDistinct()")
+    yield column(f"iif({path}.exists(), 1, 2)")
+    yield column(f"iif(true, {{}}, {path})", collection=True)
     yield {**column("id"), "where": [{"path": f"{path}.exists() or true"}]}
     yield {"resource": "Patient", "select": [{"forEachOrNull": path, "column": [{"name": "x", "path": "$this"}]}]}
     if parent and not last.startswith(("ofType", "value")):
@@ -60,6 +69,7 @@ def uses(path: str) -> Iterator[dict[str, Any]]:
             "resource": "Patient",
             "select": [{"forEachOrNull": parent, "column": [{"name": "x", "path": f"{last}.first()"}]}],
         }
+        yield column(f"{parent}.all({last}.exists())")
     if last == "reference":
         yield column(f"{parent}.getReferenceKey()", collection=True)
         yield {**column("id"), "where": [{"path": f"{parent}.getReferenceKey().first() = '1' or true"}]}
@@ -172,3 +182,28 @@ def test_a_resource_that_where_leaves_out_is_not_checked_further(run_view: RunVi
 def test_an_element_is_checked_once() -> None:
     view = {**column("maritalStatus.text"), "where": [{"path": "maritalStatus.exists()"}]}
     assert compile_view(view).statement.count('"maritalStatus".type()') == 1
+
+
+REAL_PATHS = {
+    "Condition": ("subject.reference", "encounter.reference", "code.coding.code", "code.text",
+                  "clinicalStatus.coding.system", "recordedDate", "onset.ofType(dateTime)"),
+    "Observation": ("subject.reference", "encounter.reference", "status", "code.coding.display", "category.coding.code",
+                    "value.ofType(Quantity).value", "component.code.text", "issued"),
+    "Patient": ("name.given", "name.family", "address.line", "telecom.value", "maritalStatus.text", "gender",
+                "extension.url", "identifier.type.coding.code", "communication.language.text"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("resource", REAL_PATHS)
+def test_mutated_real_resources(run_view: RunView, shared: Path, resource: str) -> None:
+    chance = random.Random(7)
+    with gzip.open(shared / "data" / "synthea" / f"{resource}.ndjson.gz", "rt", encoding="utf-8") as lines:
+        bodies = [json.loads(line) for line in itertools.islice(lines, 15)]
+    outcomes: set[bool] = set()
+    for body in bodies:
+        changed = mutated(body, chance)
+        for path in REAL_PATHS[resource]:
+            found = {is_unreadable(run_view, {**view, "resource": resource}, changed) for view in uses(path)}
+            assert len(found) == 1, path
+            outcomes |= found
+    assert outcomes == {True, False}

@@ -4,8 +4,8 @@ Read in this order; each module uses only modules before it:
 
 1. Names and types: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
    `typed_tree`, `type_rules`.
-2. Functions: `function`, `path_functions`, `collection_functions`, `type_functions`, `value_functions` with
-   `regular_expressions`, and `functions`, the table of all; `collection_operators`.
+2. Functions: `function`, `regular_expressions`, `value_functions`, `path_functions`, `collection_functions`,
+   `type_functions`, and `functions`, the table of all; `collection_operators`.
 3. `analysis`: parse tree -> typed tree.
 4. SQL of parts: `sql_text`, `shapes` (the check of JSON shapes), `temporal_checks`, `temporal`, `quantities`,
    `collection_sql`, `value_sql`, `reference_keys`, `row_source`, `place`, `jsonpath_criteria`.

@@ -16,7 +16,8 @@ def article(node: typed_tree.Node) -> str:
         return "always empty"
     if node.type is None:
         return "of unknown type"
-    return f"{'an' if node.type[0] in 'aeiouAEIO' else 'a'} {node.type}"
+    starts_with_vowel = node.type[0] in "aeioAEIO" or node.type == "unsignedInt"
+    return f"{'an' if starts_with_vowel else 'a'} {node.type}"
 
 
 def known_boolean(node: typed_tree.Node, position: int) -> typed_tree.Node:

@@ -84,10 +84,13 @@ def is_unreadable(run_view: RunView, view: dict[str, Any], resource: Any) -> boo
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Where values stand in a resource, the resource itself left out."""
+    """Where values stand in a resource.
+
+    Left out are the type of a resource, and what stands beside primitives (`_given`), which only some uses read.
+    """
     items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        if key != "resourceType":
+        if key != "resourceType" and not str(key).startswith("_"):
             yield (*path, key)
             yield from places(item, (*path, key))
 
@@ -148,6 +151,13 @@ def test_mutations_make_some_paths_unreadable_and_leave_others(run_view: RunView
 def test_a_wrong_shape_cannot_be_read(evaluate: Callable[..., list[Any]], path: str, body: dict[str, Any]) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         evaluate(path, body, collection=path == "name.given")
+
+
+def test_what_stands_beside_a_primitive_is_checked_where_it_is_read(run_view: RunView) -> None:
+    body = {"resourceType": "Patient", "id": "p", "birthDate": "2020", "_birthDate": ["x"]}
+    assert not is_unreadable(run_view, column("birthDate"), body)
+    assert is_unreadable(run_view, column("birthDate.exists()"), body)
+    assert is_unreadable(run_view, column("birthDate.extension('x').exists()"), body)
 
 
 def test_elements_that_the_view_does_not_read_are_not_checked(evaluate: Callable[..., list[Any]]) -> None:

@@ -83,12 +83,17 @@ class Database:
         """Take a connection in autocommit mode from the pool for the `with` block.
 
         Raises:
-            HapiUnavailableError: the server cannot be reached.
+            HapiUnavailableError: the server cannot be reached, or no connection becomes free.
         """
         try:
             pooled = self.engine.raw_connection()
         except (sa.exc.OperationalError, psycopg.OperationalError) as error:
             raise HapiUnavailableError(f"{self.name}: {self.describe()} cannot be reached: {reason(error)}") from None
+        except sa.exc.TimeoutError:
+            raise HapiUnavailableError(
+                f"{self.name}: all connections of this process are in use",
+                hint="ask less at once, or raise LAMBDA_PIPELINE_POOL_SIZE",
+            ) from None
         connection = cast("Connection", pooled.driver_connection)
         try:
             yield connection

@@ -222,6 +222,12 @@ class QueryFailedError(LambdaPipelineError):
     code = "query-failed"
 
 
+class AnswerTooLargeError(QueryFailedError):
+    """The answer has more rows or bytes than one answer may have."""
+
+    code = "answer-too-large"
+
+
 class RefreshError(LambdaPipelineError):
     """A refresh failed; the last published generation stays what it was."""
 

@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     pool_size: int = Field(5, ge=1)
     connect_timeout_s: int = Field(5, ge=1)
     query_timeout_s: Seconds = 120.0
+    answer_max_rows: int = Field(2_000_000, ge=1, description="Rows that one answer may have.")
+    answer_max_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Bytes of text that one answer may have.")
     refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
     parity_sample: int = Field(
         200, ge=0, description="Resources compared with a recompute after each refresh, per view and side."

@@ -26,6 +26,7 @@ _STATES: Mapping[str, str] = {
     "21000": "a subquery that stands for one value gives several rows",
     "42501": "the role lacks a right that the statement needs",
     "42601": "a text cannot be read as what it is converted to",
+    "53400": "it needs more temporary files or connections than its role may have",
     "54001": "the statement or a value is nested too deeply",
     "57014": "the query took too long",
 }

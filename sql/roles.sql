@@ -103,4 +103,25 @@ GRANT USAGE ON SCHEMA sqlonfhir TO lambda_pipeline_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA sqlonfhir TO lambda_pipeline_reader;
 ALTER DEFAULT PRIVILEGES FOR ROLE lambda_pipeline IN SCHEMA sqlonfhir GRANT SELECT ON TABLES TO lambda_pipeline_reader;
 
+-- What one question may take from the server that HAPI needs too: a sort writes what does not fit into work_mem to
+-- temporary files. A value that somebody chose stays. Only a superuser, or a role with SET on it, sets temp_file_limit.
+DO $$
+DECLARE
+    chosen record;
+BEGIN
+    FOR chosen IN
+        SELECT name, value, format('ALTER ROLE lambda_pipeline_reader SET %s = %L', name, value) AS statement
+          FROM (VALUES ('work_mem', '32MB'), ('temp_file_limit', '4GB')) AS wanted (name, value)
+         WHERE NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS config
+                            WHERE setrole = 'lambda_pipeline_reader'::regrole AND config LIKE wanted.name || '=%')
+    LOOP
+        BEGIN
+            EXECUTE chosen.statement;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING 'questions have no limit: let a superuser run %', chosen.statement;
+        END;
+    END LOOP;
+END
+$$;
+
 COMMIT;

@@ -22,7 +22,7 @@ from lambda_pipeline.serving.merge import MergeInput, batch_only, gains_and_loss
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
-from lambda_pipeline.serving.statement import Result, query_failed, run
+from lambda_pipeline.serving.statement import Limits, Result, query_failed, run
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.views.view import Column, View
@@ -73,6 +73,7 @@ class Serving:
         Raises:
             BadRequestError: unknown view, column, operator or value.
             AnswerRefusedError: the answer cannot be shown to be right; see its subclasses.
+            AnswerTooLargeError: more rows or bytes than the settings allow.
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
@@ -114,6 +115,7 @@ class Serving:
         Raises:
             BadRequestError: not one SELECT over known views, or parameters that do not fit it.
             AnswerRefusedError: the answer cannot be shown to be right; see its subclasses.
+            AnswerTooLargeError: more rows or bytes than the settings allow.
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
@@ -184,7 +186,8 @@ class Serving:
         read.connection.execute(timeout)
         # The second fence around an analyst's SQL: a name that is not in the WITH clause finds nothing.
         read.connection.execute("SET LOCAL search_path = ''")
-        return run(read.connection, statement, parameters, question=question)
+        limits = Limits(self.settings.answer_max_rows, self.settings.answer_max_bytes)
+        return run(read.connection, statement, parameters, limits=limits, question=question)
 
     def _count_view(
         self, read: OpenRead, merge_input: MergeInput, matching: sql.Composed, parameters: Mapping[str, Any]

@@ -6,9 +6,10 @@ leaves this module: errors have words of ours, and no cause. Which SQL may run a
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql
@@ -16,7 +17,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 
 from lambda_pipeline.database import Connection
-from lambda_pipeline.errors import QueryFailedError
+from lambda_pipeline.errors import AnswerTooLargeError, QueryFailedError
 from lambda_pipeline.sqlstate import describe, words
 
 Row = tuple[Any, ...]
@@ -31,14 +32,24 @@ _NAMES_ONLY = frozenset({
 _SYNTAX_ERROR = "42601"
 _UNKNOWN_OPERATOR = "42883"
 _MOMENTS = ("timestamp", "date", "time ")
+_CHUNK = 100 if psycopg.pq.version() >= 170_000 else 1
+"""Rows that the driver holds before they are counted; before version 17 libpq knows single rows only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Rows of a statement, and the driver's description of their columns."""
+    """Rows of a statement, and the driver's description of their columns, which only a question has."""
 
     rows: list[Row]
     description: Sequence[psycopg.Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large an answer may be: rows, and bytes of the texts in them, with 16 for any other value."""
+
+    rows: int
+    bytes: int
 
 
 def query_failed(error: psycopg.Error) -> QueryFailedError:
@@ -49,7 +60,12 @@ def query_failed(error: psycopg.Error) -> QueryFailedError:
 
 
 def run(
-    connection: Connection, statement: sql.Composed, parameters: Mapping[str, Any], *, question: str = ""
+    connection: Connection,
+    statement: sql.Composed,
+    parameters: Mapping[str, Any],
+    *,
+    limits: Limits,
+    question: str = "",
 ) -> Result:
     """Run a statement and fetch all rows.
 
@@ -57,44 +73,81 @@ def run(
         connection: in a transaction.
         statement: with `%(name)s` for each parameter.
         parameters: a value for each name.
+        limits: beyond them the statement is ended, before its rows fill the memory.
         question: the part of it that the caller wrote, as `GuardedSelect.text`; checked before anything runs.
 
     Raises:
+        AnswerTooLargeError: it gives more than the limits allow.
         QueryFailedError: PostgreSQL ended it; the error and its causes hold no text of PostgreSQL that quotes a value.
     """
     numbers: dict[str, int] = {}
     text = _number(statement.as_string(connection), numbers)
     values = [parameters[name] for name in numbers]
-    failure = (
-        _check(connection, text, values, _Question(_number(question, numbers), tuple(numbers))) if question else None
-    )
-    if failure is None:
-        result = _execute(connection, text, values, tuple(numbers))
-        if isinstance(result, Result):
-            return result
-        failure = result
-    # Outside of every except clause: an error that is raised inside of one carries the driver's.
-    raise failure
+    cursor = psycopg.RawCursor(connection)
+    outcome: list[Row] | QueryFailedError | None = None
+    if question:
+        outcome = _check(cursor, text, values, _Question(_number(question, numbers), tuple(numbers)))
+    description = cursor.description or ()
+    if outcome is None:
+        outcome = _fetch(cursor, text, values, tuple(numbers), limits)
+    if isinstance(outcome, QueryFailedError):
+        # Outside of every except clause: an error that is raised inside of one carries the driver's.
+        raise outcome
+    return Result(outcome, description)
 
 
-def _execute(
-    connection: Connection, text: str, values: Sequence[Any], names: Sequence[str]
-) -> Result | QueryFailedError:
+def _fetch(
+    cursor: psycopg.RawCursor[Row], text: str, values: Sequence[Any], names: Sequence[str], limits: Limits
+) -> list[Row] | QueryFailedError:
     try:
-        cursor = psycopg.RawCursor(connection).execute(text.encode(), values)
-        return Result(cursor.fetchall(), cursor.description or ())
+        return _collect(cursor, text, values, limits)
     except psycopg.errors.QueryCanceled:
         return _too_slow()
-    except psycopg.OperationalError as error:
-        # A lost connection or a full disk; without a SQLSTATE it is the driver's text about the connection.
-        return QueryFailedError(words(error.sqlstate) if error.sqlstate else describe(error))
     except psycopg.Error as error:
         parameter = _named(error.diag.context, names)
-        return QueryFailedError(
-            f"parameter :{parameter}: {words(error.sqlstate)}" if parameter else words(error.sqlstate)
-        )
+        said = _ran(error)
+        return QueryFailedError(f"parameter :{parameter}: {said}" if parameter else said)
+    except MemoryError:
+        return _too_large("the memory of this process", "BYTES")
     except (ValueError, ArithmeticError, RecursionError):
         return QueryFailedError("a value of the answer cannot be read", hint="take its text with ::text")
+
+
+def _collect(cursor: psycopg.RawCursor[Row], text: str, values: Sequence[Any], limits: Limits) -> list[Row]:
+    rows: list[Row] = []
+    size = 0
+    # Closed at once, so that a query that gives too much is ended.
+    with closing(cast("Generator[Row]", cursor.stream(text.encode(), values, size=_CHUNK))) as stream:
+        for row in stream:
+            rows.append(row)
+            size += sum(map(_size, row))
+            if len(rows) > limits.rows:
+                raise _too_large(f"{limits.rows:,} rows", "ROWS")
+            if size > limits.bytes:
+                raise _too_large(f"{limits.bytes:,} bytes", "BYTES")
+    return rows
+
+
+def _ran(error: psycopg.Error) -> str:
+    # Without a SQLSTATE a connection was lost, which the driver describes, or a value does not fit into Python.
+    return describe(error) if error.sqlstate is None else words(error.sqlstate)
+
+
+def _size(value: object) -> int:
+    match value:
+        case str() | bytes():
+            return len(value)
+        case list() | tuple():
+            return sum(map(_size, value))
+        case dict():
+            return sum(_size(key) + _size(item) for key, item in value.items())
+        case _:
+            return 16
+
+
+def _too_large(what: str, setting: str) -> AnswerTooLargeError:
+    hint = f"narrow it, ask for counts or with a limit, or raise LAMBDA_PIPELINE_ANSWER_MAX_{setting}"
+    return AnswerTooLargeError(f"the answer is larger than {what}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +158,20 @@ class _Question:
     names: tuple[str, ...]
 
 
-def _check(connection: Connection, text: str, values: Sequence[Any], question: _Question) -> QueryFailedError | None:
-    """Let PostgreSQL read the text without running it."""
-    types = Transformer(connection)
+def _check(
+    cursor: psycopg.RawCursor[Row], text: str, values: Sequence[Any], question: _Question
+) -> QueryFailedError | None:
+    """Let PostgreSQL read the text without running it, and the cursor describe the columns that it will have."""
+    types = Transformer(cursor.connection)
     oids = [0 if value is None else types.get_dumper(value, PyFormat.AUTO).oid for value in values]
-    result = connection.pgconn.prepare(b"", text.encode(), oids)
+    server = cursor.connection.pgconn
+    result = server.prepare(b"", text.encode(), oids)
     if result.status == psycopg.pq.ExecStatus.COMMAND_OK:
-        return None
-    return _text_failed(error_from_result(result), text, question)
+        result = server.describe_prepared(b"")
+    if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+        return _text_failed(error_from_result(result), text, question)
+    cursor.pgresult = result
+    return None
 
 
 def _text_failed(error: psycopg.Error, text: str, question: _Question) -> QueryFailedError:

@@ -223,12 +223,26 @@ def test_an_owner_with_the_rights_runs_it_twice(
     as_dba(database_url, *before)
     for _ in range(2):
         done = run_script(owner)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr.count("ERROR:")) == (0, 0)
+        assert "ALTER ROLE lambda_pipeline_reader SET temp_file_limit = '4GB'" in done.stderr
     monkeypatch.setenv("HAPI_DB_URL", as_role(database_url, "lambda_pipeline"))
     assert program("refresh").code == 0
     assert run_script(owner).returncode == 0
     monkeypatch.setenv("HAPI_DB_URL", as_role(database_url, "lambda_pipeline_reader"))
     assert program("query", "patient_simple", "--count").out == "5\n"
+
+
+def test_a_reader_takes_no_more_of_the_server_than_its_role_may(database_url: str, hapi: DemoHapi) -> None:
+    """A sort of one question wrote 1.6 GB of temporary files in 6 s. What somebody else chose stays."""
+    try:
+        assert run_script(database_url).stderr == ""
+        as_dba(database_url, "ALTER ROLE lambda_pipeline_reader SET work_mem = '7MB'")
+        assert run_script(database_url).stderr == ""
+        with psycopg.connect(as_role(database_url, "lambda_pipeline_reader")) as connection:
+            shown = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in ("work_mem", "temp_file_limit")]
+        assert shown == [("7MB",), ("4GB",)]
+    finally:
+        drop_roles(database_url)
 
 
 def test_a_refresh_that_lost_a_right_ends_with_5(

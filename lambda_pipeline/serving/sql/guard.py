@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from lambda_pipeline.errors import BadRequestError, suggest
-from lambda_pipeline.serving.sql.functions import CALLABLE, is_refused_name
+from lambda_pipeline.serving.sql.functions import CALLABLE, SESSION_WORDS, is_refused_name
 from lambda_pipeline.serving.sql.parse import bounded, parse
 from lambda_pipeline.serving.sql.tokens import Token, TokenType, at, tokens
 
@@ -98,8 +98,11 @@ def _check_start(statement: str, words: Sequence[Token]) -> None:
 def _check_token(statement: str, words: Sequence[Token], index: int, token: Token) -> None:
     if token.type is TokenType.PLACEHOLDER and token.value.startswith("_"):
         raise at(statement, token.start, "a parameter's name begins with an underscore", "begin it with a letter")
-    if token.type not in {TokenType.NAME, TokenType.QUOTED_NAME}:
-        return
+    if token.type in {TokenType.NAME, TokenType.QUOTED_NAME}:
+        _check_name(statement, words, index, token)
+
+
+def _check_name(statement: str, words: Sequence[Token], index: int, token: Token) -> None:
     before = words[index - 1] if index else None
     after = words[index + 1] if index + 1 < len(words) else None
     if is_refused_name(token.value):
@@ -116,6 +119,8 @@ def _check_token(statement: str, words: Sequence[Token], index: int, token: Toke
         raise at(statement, token.start, "FOR UPDATE and FOR SHARE lock rows", "leave it out")
     if before is not None and before.is_symbol("."):
         _check_qualified(statement, words, index, token)
+    elif token.is_word(*SESSION_WORDS) and not (before is not None and before.is_word("as")):
+        raise at(statement, token.start, f"{token.value} may not be used", "put a column of that name into quotes")
 
 
 def _check_qualified(statement: str, words: Sequence[Token], index: int, token: Token) -> None:

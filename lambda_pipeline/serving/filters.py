@@ -31,6 +31,8 @@ from psycopg import sql
 
 from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.column_types import TypeFamily, comparable_type, type_family
+from lambda_pipeline.views.fhir_types import TEMPORAL_TYPES
+from lambda_pipeline.views.primitives import primitive_problem
 from lambda_pipeline.views.view import Column
 
 Value = str | bool | int | float | Decimal | date | datetime | time
@@ -254,7 +256,13 @@ def _list_of_values(text: str, column: str, operator: Operator) -> list[Value]:
 
 
 def _convert(value: Value, column: Column) -> Any:
-    return _CONVERTERS[type_family(column.type)](value, column)
+    converted = _CONVERTERS[type_family(column.type)](value, column)
+    # Dates and times of FHIR are texts, and every text can be compared with them: `1/1/1980` would be before all years.
+    if column.fhir_type in TEMPORAL_TYPES and isinstance(converted, str):
+        problem = primitive_problem(converted, column.fhir_type)
+        if problem:
+            raise _bad(column, problem)
+    return converted
 
 
 def _text(value: Value, column: Column) -> str:

@@ -259,3 +259,25 @@ def test_a_column_name_is_quoted(connection: psycopg.Connection[Any]) -> None:
     where, parameters = condition([Filter(odd.name, Operator.EQ, 1)], [odd])
     statement = sql.SQL("SELECT count(*) FROM (SELECT 1 AS {}) AS t WHERE {}").format(sql.Identifier(odd.name), where)
     assert connection.execute(statement, parameters).fetchone() == (1,)
+
+
+@pytest.mark.parametrize("operator", ["eq", "ne", "lt", "le", "gt", "ge", "in", "between"])
+@pytest.mark.parametrize(
+    ("fhir_type", "wrong", "right"),
+    [
+        ("date", "1/1/1980", "1980-05"),
+        ("date", "1980-13-01", "1980-12-01"),
+        ("dateTime", "01.02.2020", "2020-02-01"),
+        ("dateTime", "2021-02-29", "2020-02-29T10:00:00Z"),
+        ("time", "25:00:00", "23:59:59"),
+        ("time", "noon", "12:00:00"),
+    ],
+)
+def test_a_date_of_fhir_is_compared_with_nothing_else(operator: str, fhir_type: str, wrong: str, right: str) -> None:
+    """`--where birth_date gt 1/1/1980` counted all who were born after the text `1/1/1980`."""
+    columns = [Column("born", "text", fhir_type=fhir_type)]
+    with pytest.raises(BadRequestError, match=f"column born: the text is not a {fhir_type}") as raised:
+        condition([parse_filter("born", operator, f"{wrong},{wrong}" if operator == "between" else wrong)], columns)
+    assert wrong not in str(raised.value)
+    condition([parse_filter("born", operator, f"{right},{right}" if operator == "between" else right)], columns)
+    condition([parse_filter("born", "contains", "19")], columns)

@@ -10,7 +10,7 @@ from benchmarks.pipeline import Bench, Pipeline
 from benchmarks.report import Finding, Value
 from benchmarks.timing import best, milliseconds
 from lambda_pipeline.database import Connection
-from lambda_pipeline.source import ResourceRange, ResourceRelation, open_tables
+from lambda_pipeline.source import HapiSource, ResourceRange, ResourceRelation, open_tables
 from lambda_pipeline.views import View
 
 
@@ -38,7 +38,7 @@ def full_build(bench: Bench) -> Finding:
 
 
 def _measure(connection: Connection, pipeline: Pipeline, view: View, build_ms: float) -> tuple[Value, ...]:
-    tables = open_tables(connection, pipeline.settings.hapi_schema, pipeline.settings.source_timezone, {view.resource})
+    tables = open_tables(connection, HapiSource.of(pipeline.settings), {view.resource})
     stored = tables.stored(view.resource, ResourceRange(), complete=view.complete_body)
     compiled = ResourceRelation(view.select(stored.query), stored.parameters)
     floor = ResourceRelation(sql.SQL(PARSE_ONLY), {"resource_type": view.resource})

@@ -110,7 +110,9 @@ class Bench:
         if sizes.ndjson is None:
             self.resources = demo.load(generate(sizes.patients))
         else:
-            self.resources = sum(load_files(demo, sorted(sizes.ndjson.glob("*.ndjson*"))).values())
+            self.resources = sum(
+                loaded.resources for loaded in load_files(demo, sorted(sizes.ndjson.glob("*.ndjson*"))).values()
+            )
         with database.connect() as connection:
             connection.execute("VACUUM ANALYZE")
         database.close()

@@ -9,7 +9,7 @@ from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource, ReadOptions
 from lambda_pipeline.settings import Settings, load_settings
-from lambda_pipeline.views import View, load_views
+from lambda_pipeline.views import View, ViewFolder, read_views
 
 __all__ = [
     "Answer",
@@ -29,32 +29,40 @@ __all__ = [
 ]
 
 
-def open_deployment(settings: Settings | None = None, views: Sequence[View] | None = None) -> Deployment:
+def open_deployment(
+    settings: Settings | None = None, views: Sequence[View] | None = None, *, start: bool = True
+) -> Deployment:
     """The deployment that the environment describes; use it as a context manager, or close it.
 
     Args:
         settings: of the environment by default.
-        views: compiled views; those of the settings' folder by default.
+        views: compiled views; those of the settings' folder by default. Files there that do not compile are
+            `Deployment.broken`: their views go on as they are published.
+        start: start embedded servers where no URL is configured; else they are only looked for.
 
     Raises:
-        ViewDefinitionError: a view definition is malformed or not supported.
-        ConfigurationError, ServerUnavailableError: as `server_urls`.
+        ConfigurationError: the folder of view definitions is missing, or as `server_urls`.
+        ServerUnavailableError: as `server_urls`.
     """
     settings = settings or load_settings()
-    views = load_views(settings.view_definitions) if views is None else views
-    return Deployment(server_urls(settings), views, settings)
+    folder = read_views(settings.view_definitions) if views is None else ViewFolder(tuple(views))
+    return Deployment(server_urls(settings, start=start), folder.views, settings, folder.broken)
 
 
-def server_urls(settings: Settings) -> ServerUrls:
+def server_urls(settings: Settings, *, start: bool = True) -> ServerUrls:
     """URLs of both servers: as configured, or of the embedded servers where one is not.
+
+    Args:
+        settings: of the environment.
+        start: start embedded servers; else they are only looked for.
 
     Raises:
         ConfigurationError: a URL is set that cannot be used, or a server is missing and the binaries are not installed.
-        ServerUnavailableError: an embedded server does not start.
+        ServerUnavailableError: an embedded server does not start, or PostgreSQL shall not be started and does not run.
     """
     if configured := configured_urls(settings):
         return configured
     # Imported here, so that a deployment with configured servers loads nothing of the development servers.
     from lambda_pipeline.development import urls  # noqa: PLC0415
 
-    return urls.start_missing(settings)
+    return urls.start_missing(settings) if start else urls.find_existing(settings)

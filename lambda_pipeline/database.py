@@ -17,6 +17,7 @@ from psycopg.abc import QueryNoTemplate
 from psycopg.types.json import set_json_loads
 from sqlalchemy.exc import ArgumentError
 
+from lambda_pipeline import sqlstate
 from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -82,12 +83,17 @@ class Database:
         """Take a connection in autocommit mode from the pool for the `with` block.
 
         Raises:
-            HapiUnavailableError: the server cannot be reached.
+            HapiUnavailableError: the server cannot be reached, or no connection becomes free.
         """
         try:
             pooled = self.engine.raw_connection()
         except (sa.exc.OperationalError, psycopg.OperationalError) as error:
             raise HapiUnavailableError(f"{self.name}: {self.describe()} cannot be reached: {reason(error)}") from None
+        except sa.exc.TimeoutError:
+            raise HapiUnavailableError(
+                f"{self.name}: all connections of this process are in use",
+                hint="ask less at once, or raise LAMBDA_PIPELINE_POOL_SIZE",
+            ) from None
         connection = cast("Connection", pooled.driver_connection)
         try:
             yield connection
@@ -133,10 +139,41 @@ def fetch_one(
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of a driver's error, without the statement and its values."""
+    """Return what a driver's error means in one line, without values that the statement read or was given."""
     original = getattr(error, "orig", None) or error
+    if isinstance(original, psycopg.Error):
+        return sqlstate.describe(original)
     lines = str(original).strip().splitlines()
     return lines[0] if lines else type(original).__name__
+
+
+SESSION = {
+    "client_encoding": "UTF8",
+    "search_path": '"$user", public',
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "quote_all_identifiers": "off",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "xmloption": "content",
+    "xmlbinary": "base64",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "default_text_search_config": "pg_catalog.simple",
+    "timezone_abbreviations": "Default",
+    "gin_fuzzy_search_limit": "0",
+    "row_security": "off",
+}
+"""Every parameter of a session that can change a value, a set of rows or the meaning of a statement.
+
+A database or a role may have other defaults. `row_security` off: a filter of rows is an error instead of fewer rows.
+"""
 
 
 def _prepare(connection: Any, _record: object) -> None:
@@ -145,7 +182,7 @@ def _prepare(connection: Any, _record: object) -> None:
     raw = getattr(raw, "_connection", raw)
     set_json_loads(partial(json.loads, parse_float=Decimal), raw)
     with raw.cursor() as cursor:
-        cursor.execute("SET TIME ZONE 'UTC'")
-        cursor.execute("SET datestyle = 'ISO, YMD'")
-        cursor.execute("SET extra_float_digits = 1")
-        cursor.execute("SET standard_conforming_strings = on")
+        cursor.execute(_SET, {"names": list(SESSION), "values": list(SESSION.values())})
+
+
+_SET = "SELECT set_config(name, value, FALSE) FROM unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)"

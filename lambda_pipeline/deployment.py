@@ -16,7 +16,7 @@ from lambda_pipeline.serving import Serving
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.speed.poll import Poller
-from lambda_pipeline.views import View
+from lambda_pipeline.views import BrokenFile, View
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +65,16 @@ class Deployment:
         urls: the servers.
         views: compiled views.
         settings: of all layers.
+        broken: files of the folder that do not compile; their views go on as they are published.
     """
 
-    def __init__(self, urls: ServerUrls, views: Sequence[View], settings: Settings) -> None:
+    def __init__(
+        self, urls: ServerUrls, views: Sequence[View], settings: Settings, broken: Sequence[BrokenFile] = ()
+    ) -> None:
         self.settings = settings
         self.urls = urls
         self.views = tuple(views)
+        self.broken = tuple(broken)
         self.database = Database(
             urls.hapi_db, pool_size=settings.pool_size, connect_timeout_s=settings.connect_timeout_s
         )
@@ -84,7 +88,7 @@ class Deployment:
         The poll removes entries that the new generation covers and compares the others with it; until then live answers
         do not use the overlay. The next poll would do the same, so a failure of this one is only a warning.
         """
-        generation = refresh(self.database, self.views, self.settings, full=full)
+        generation = refresh(self.database, self.views, self.settings, full=full, broken=self.broken)
         if self.settings.speed_layer:
             try:
                 self.poller.poll()

@@ -194,6 +194,14 @@ class StaleAnswerError(AnswerRefusedError):
     )
 
 
+class SettingsChangedError(AnswerRefusedError):
+    """The published generation was made with another HAPI schema, time zone or reader than this process has."""
+
+    code = "settings-changed"
+    missing = "rows that were made with the present settings"
+    ways_out = ("run lambda-pipeline refresh, which will be a full one", "ask with mode source")
+
+
 class QuarantinedError(AnswerRefusedError):
     """The view has quarantined resources and the caller does not accept an answer without them."""
 
@@ -212,6 +220,12 @@ class QueryFailedError(LambdaPipelineError):
     """PostgreSQL ended the query: a time limit, a missing right, or an error in the analyst's SQL."""
 
     code = "query-failed"
+
+
+class AnswerTooLargeError(QueryFailedError):
+    """The answer has more rows or bytes than one answer may have."""
+
+    code = "answer-too-large"
 
 
 class RefreshError(LambdaPipelineError):

@@ -104,12 +104,17 @@ class Settings(BaseSettings):
     pool_size: int = Field(5, ge=1)
     connect_timeout_s: int = Field(5, ge=1)
     query_timeout_s: Seconds = 120.0
+    answer_max_rows: int = Field(2_000_000, ge=1, description="Rows that one answer may have.")
+    answer_max_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Bytes of text that one answer may have.")
     refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
     parity_sample: int = Field(
         200, ge=0, description="Resources compared with a recompute after each refresh, per view and side."
     )
     freshness_target_s: float | None = Field(
-        None, gt=0, description="Default for live answers: read the source when the frontier is older than this."
+        None,
+        gt=0,
+        description="Default for live answers: read the source when the frontier is older than this. None stands for "
+        "30 seconds, or three poll intervals if those are longer; inf for any age.",
     )
     read_source_on_gap: bool = Field(default=True, description="Off: refuse live answers where the overlay has a gap.")
 
@@ -139,6 +144,11 @@ class Settings(BaseSettings):
     def results(self) -> Path:
         """Folder of the files that query jobs write."""
         return self.home / "results"
+
+    @property
+    def oldest_frontier_s(self) -> float:
+        """Seconds that the frontier of a live answer may be old where the question says nothing else."""
+        return self.freshness_target_s or max(30.0, 3 * self.poll_interval_s)
 
     def ttl_s(self, resource_type: str) -> int:
         """Seconds after its last write until an overlay entry of this type expires."""

@@ -21,16 +21,21 @@ CREATE TABLE IF NOT EXISTS sqlonfhir.generation (
     published_at  timestamptz NOT NULL,
     changes       bigint      NOT NULL,
     repaired      bigint      NOT NULL DEFAULT 0,
-    repairs       jsonb       NOT NULL DEFAULT '{}'
+    repairs       jsonb       NOT NULL DEFAULT '{}',
+    failures      jsonb       NOT NULL DEFAULT '{}'
 );
 
--- A table from before this column gets it. ADD COLUMN IF NOT EXISTS would shut readers out even where it is there.
+-- A table from before these columns gets them. ADD COLUMN IF NOT EXISTS would shut readers out even where they are there.
 DO $$
+DECLARE
+    added text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute
-                    WHERE attrelid = 'sqlonfhir.generation'::regclass AND attname = 'repairs' AND NOT attisdropped) THEN
-        ALTER TABLE sqlonfhir.generation ADD COLUMN repairs jsonb NOT NULL DEFAULT '{}';
-    END IF;
+    FOREACH added IN ARRAY ARRAY['repairs', 'failures'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_attribute
+                        WHERE attrelid = 'sqlonfhir.generation'::regclass AND attname = added AND NOT attisdropped) THEN
+            EXECUTE format('ALTER TABLE sqlonfhir.generation ADD COLUMN %I jsonb NOT NULL DEFAULT ''{}''', added);
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -40,6 +45,7 @@ COMMENT ON COLUMN sqlonfhir.generation.valid_as_of IS 'The clock just before tha
 COMMENT ON COLUMN sqlonfhir.generation.changes IS 'Resources that were read again because the last snapshot had not seen them';
 COMMENT ON COLUMN sqlonfhir.generation.repaired IS 'Resources that only the comparison of all keys found (expunged, tags removed)';
 COMMENT ON COLUMN sqlonfhir.generation.repairs IS 'The same by resource type: how many are gone, how many altered, keys of the first';
+COMMENT ON COLUMN sqlonfhir.generation.failures IS 'Why a view is not as its file defines it, by name of the view';
 
 CREATE TABLE IF NOT EXISTS sqlonfhir.generation_view (
     generation    bigint      NOT NULL REFERENCES sqlonfhir.generation ON DELETE CASCADE,

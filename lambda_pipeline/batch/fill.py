@@ -7,11 +7,13 @@ two layers". How one bad resource is isolated stands in `source/flatten.py`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from lambda_pipeline.batch import view_tables
 from lambda_pipeline.batch.progress import Progress
 from lambda_pipeline.database import Connection
+from lambda_pipeline.errors import RefreshError
 from lambda_pipeline.source import Flattened, HapiTables, ResourceRange, ResourceRelation, Unreadable, flatten
 from lambda_pipeline.views.view import View
 
@@ -43,24 +45,34 @@ class Filler:
         rows = 0
         unreadable: list[Unreadable] = []
         for resources, count in chunks:
-            part = self._flatten(view, table, resources)
+            part = self._flatten(view, table, resources, indexed=False)
             rows += part.rows
             unreadable += part.unreadable
             progress.advance(count)
         return Flattened(rows, tuple(unreadable))
 
     def fill_resources(self, view: View, table: sql.Identifier, res_ids: Sequence[int]) -> Flattened:
-        """Store the rows of these resources only."""
+        """Store the rows of these resources only, in a table that has its indexes.
+
+        Raises:
+            RefreshError: a value is too large for an index; the indexes of a new table are chosen by its values.
+        """
         rows = 0
         unreadable: list[Unreadable] = []
         for start in range(0, len(res_ids), self.chunk_rows):
-            part = self._flatten(view, table, ResourceRange(res_ids=tuple(res_ids[start : start + self.chunk_rows])))
+            resources = ResourceRange(res_ids=tuple(res_ids[start : start + self.chunk_rows]))
+            part = self._flatten(view, table, resources, indexed=True)
             rows += part.rows
             unreadable += part.unreadable
         return Flattened(rows, tuple(unreadable))
 
-    def _flatten(self, view: View, table: sql.Identifier, resources: ResourceRange) -> Flattened:
+    def _flatten(self, view: View, table: sql.Identifier, resources: ResourceRange, *, indexed: bool) -> Flattened:
         def write(relation: ResourceRelation) -> int:
-            return view_tables.insert(self.connection, view, table, relation)
+            try:
+                return view_tables.insert(self.connection, view, table, relation)
+            except psycopg.errors.ProgramLimitExceeded:
+                if indexed:
+                    raise RefreshError("a value is too large for an index of the view's table") from None
+                raise
 
         return flatten(self.connection, self.tables, view.resource, resources, write, complete=view.complete_body)

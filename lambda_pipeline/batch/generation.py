@@ -5,7 +5,7 @@ The argument: docs/guarantees.md, "A generation is one snapshot".
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -88,6 +88,8 @@ class Generation:
         repaired: number of resources that only the comparison of all keys found.
         views: by name.
         repairs: the repaired resources by resource type; types without any are left out.
+        failures: why a view is not as its file defines it, by name. A view that is in `views` all the same has its
+            last published definition, as of this snapshot; another one has no rows in this generation.
     """
 
     number: int
@@ -98,6 +100,7 @@ class Generation:
     repaired: int
     views: Mapping[str, PublishedView]
     repairs: Mapping[str, Repairs] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def valid_as_of(self) -> datetime:
@@ -136,6 +139,13 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
     )
 
 
+def published_before(connection: Connection, names: Collection[str]) -> dict[str, View]:
+    """The newest definition that any generation held of these views, by name; a view without one is missing."""
+    cursor = connection.cursor(row_factory=dict_row)
+    rows = cursor.execute(_NEWEST_DEFINITIONS, {"views": sorted(names)})
+    return {row["view"]: _published_view(row).view for row in rows}
+
+
 def published_digests(connection: Connection) -> dict[str, str]:
     """Digest of each view of the newest generation, by name; empty before the first. Reads no definition."""
     if not installed(connection):
@@ -163,6 +173,7 @@ def record(connection: Connection, generation: Generation, started_at: datetime)
             "changes": generation.changes,
             "repaired": generation.repaired,
             "repairs": Jsonb({name: asdict(each) for name, each in generation.repairs.items()}),
+            "failures": Jsonb(dict(generation.failures)),
         },
     )
     with connection.cursor() as cursor:
@@ -205,18 +216,23 @@ def _dumps(value: Any) -> str:
 
 _VIEW_FIELDS = tuple(each.name for each in fields(PublishedView) if each.name != "view")
 
-# to_jsonb(g): readers may run before the first refresh that adds the column `repairs`.
+# to_jsonb(g): readers may run before the first refresh that adds the columns `repairs` and `failures`.
 _NEWEST = """
 SELECT generation AS number, kind AS build_kind, mark, published_at, changes, repaired,
-       coalesce(to_jsonb(g) -> 'repairs', '{}') AS repairs
+       coalesce(to_jsonb(g) -> 'repairs', '{}') AS repairs, coalesce(to_jsonb(g) -> 'failures', '{}') AS failures
   FROM sqlonfhir.generation g
  WHERE %(below)s::bigint IS NULL OR generation < %(below)s
  ORDER BY generation DESC LIMIT 1"""
 
-_VIEWS = """
-SELECT view, resource_type, digest, relation AS table_name, made AS build_kind, row_count, resources, quarantined,
+_COLUMNS = """
+       view, resource_type, digest, relation AS table_name, made AS build_kind, row_count, resources, quarantined,
        rows_written, seconds, columns, complete_body, statement, definition
-  FROM sqlonfhir.generation_view WHERE generation = %(generation)s ORDER BY view"""
+  FROM sqlonfhir.generation_view"""
+
+_VIEWS = f"SELECT {_COLUMNS} WHERE generation = %(generation)s ORDER BY view"
+
+_NEWEST_DEFINITIONS = f"""
+SELECT DISTINCT ON (view) {_COLUMNS} WHERE view = ANY (%(views)s) ORDER BY view, generation DESC"""
 
 _DIGESTS = """
 SELECT view, digest FROM sqlonfhir.generation_view
@@ -224,9 +240,9 @@ SELECT view, digest FROM sqlonfhir.generation_view
 
 _INSERT_GENERATION = """
 INSERT INTO sqlonfhir.generation (generation, kind, mark, valid_as_of, started_at, published_at, changes, repaired,
-       repairs)
+       repairs, failures)
 VALUES (%(generation)s, %(build_kind)s, %(mark)s, %(valid_as_of)s, %(started_at)s, %(published_at)s, %(changes)s,
-       %(repaired)s, %(repairs)s)"""
+       %(repaired)s, %(repairs)s, %(failures)s)"""
 
 _INSERT_VIEW = """
 INSERT INTO sqlonfhir.generation_view (generation, view, resource_type, digest, relation, made, row_count, resources,

@@ -2,24 +2,35 @@
 
 A view that is new or whose definition changed is built into a table of its own. The others get new rows, in place, for
 the resources that changed since the last generation's snapshot. Readers that began before keep their rows, since
-PostgreSQL keeps the old row versions for them.
+PostgreSQL keeps the old row versions for them. Each view is made in a savepoint: one that fails does not fail the
+others.
 
-Which resources changed is decided in `source/changes.py` and `key_comparison.py`. The next poll prunes the overlay.
-The argument: docs/guarantees.md, "A generation is one snapshot".
+Which resources changed is decided in `source/changes.py` and `key_comparison.py`, which definitions are made in
+`wanted_views.py`. The next poll prunes the overlay. The argument: docs/guarantees.md, "A generation is one snapshot"
+and "One bad resource stops only itself".
 """
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import psycopg
 from psycopg import sql
 
 from lambda_pipeline.batch import view_tables
 from lambda_pipeline.batch.fill import Filler
-from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, Repairs, published, record
+from lambda_pipeline.batch.generation import (
+    SCHEMA,
+    Generation,
+    PublishedView,
+    Repairs,
+    published,
+    published_before,
+    record,
+)
 from lambda_pipeline.batch.key_comparison import (
     ChangedResource,
     compare_keys,
@@ -27,12 +38,23 @@ from lambda_pipeline.batch.key_comparison import (
     record_keys,
     repairs_by_type,
 )
+from lambda_pipeline.batch.wanted_views import WantedView, wanted_views
 from lambda_pipeline.database import Connection, Database, fetch_one, reason
-from lambda_pipeline.errors import RefreshError, RefreshInProgressError
+from lambda_pipeline.errors import RefreshError, RefreshInProgressError, SourceError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import SnapshotMark, by_key, changes_since, marked_snapshot, open_tables
+from lambda_pipeline.source import (
+    HapiSource,
+    HapiTables,
+    SnapshotMark,
+    by_key,
+    changes_since,
+    marked_snapshot,
+    open_tables,
+)
+from lambda_pipeline.source.flatten import data_error_reason, is_data_error
 from lambda_pipeline.source.wal import commit_durably
-from lambda_pipeline.views.view import RESERVED_NAMES, View
+from lambda_pipeline.views import BrokenFile, View
+from lambda_pipeline.views.view import RESERVED_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +62,33 @@ REFRESH_LOCK = 7_046_029_254_386_353_132
 """Advisory lock that is held by a refresh, from before its snapshot until after its publication."""
 
 
-def refresh(database: Database, views: Sequence[View], settings: Settings, *, full: bool = False) -> Generation:
+def refresh(
+    database: Database,
+    views: Sequence[View],
+    settings: Settings,
+    *,
+    full: bool = False,
+    broken: Sequence[BrokenFile] = (),
+) -> Generation:
     """Build or refresh every view from one snapshot and publish them together.
+
+    A view that cannot be made as it is defined is made as it was published last. If that fails too, it is left out of
+    the generation, so that questions over it are refused by name (`Generation.failures`).
 
     Args:
         database: HAPI's database, which also holds the batch schema.
-        views: all views; a view of the last generation that is not among them is retired: its table stays.
+        views: all views; a view of the last generation that no file defines is retired: its table stays.
         settings: chunk size, lock timeout, HAPI's schema and time zone.
         full: build everything, whatever the last generation holds.
+        broken: files that do not compile; what is published of their views is refreshed.
 
     Returns:
         The generation that is now published.
 
     Raises:
         RefreshInProgressError: another refresh is running.
-        RefreshError: a view could not be made; nothing was published and the last generation is unchanged.
+        RefreshError: no view could be made, or HAPI's tables can no longer be read; nothing was published and the last
+            generation is unchanged.
         HapiUnavailableError: the database cannot be reached.
         SourceError: HAPI's tables are missing or cannot be read.
         SourceBusyError: the shape of HAPI's tables is being changed.
@@ -66,10 +100,10 @@ def refresh(database: Database, views: Sequence[View], settings: Settings, *, fu
         with database.connect() as connection:
             view_tables.install(connection)
             with refresh_lock(connection, timeout_s=settings.refresh_lock_timeout_s):
-                generation = _publish(connection, views, settings, full=full)
+                generation = _publish(connection, views, broken, settings, full=full)
                 view_tables.drop_superseded(connection)
     except psycopg.Error as error:
-        raise RefreshError(f"the refresh failed: {reason(error)}", hint="the last generation is unchanged") from error
+        raise RefreshError(f"the refresh failed: {reason(error)}", hint="the last generation is unchanged") from None
     return generation
 
 
@@ -106,59 +140,115 @@ def refresh_lock(
             connection.execute("SELECT pg_advisory_unlock(%(key)s)", {"key": REFRESH_LOCK})
 
 
-def _publish(connection: Connection, views: Sequence[View], settings: Settings, *, full: bool) -> Generation:
-    with marked_snapshot(connection, read_only=False, hapi_schema=settings.hapi_schema) as mark:
+def _publish(
+    connection: Connection, views: Sequence[View], broken: Sequence[BrokenFile], settings: Settings, *, full: bool
+) -> Generation:
+    source = HapiSource.of(settings)
+    with marked_snapshot(connection, read_only=False, source=source) as mark:
         commit_durably(connection)
         connection.execute("SET LOCAL jit = off")
         connection.execute("SET LOCAL work_mem = '64MB'")
         last = published(connection)
-        tables = open_tables(connection, settings.hapi_schema, settings.source_timezone, {v.resource for v in views})
+        left_out = published_before(connection, last.failures.keys() - last.views.keys()) if last else {}
+        wanted = wanted_views(last, views, broken, left_out)
+        if last and not wanted:
+            raise RefreshError(
+                "there is no view definition, and the refresh would retire every view",
+                hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS",
+            )
+        types = {view.resource for each in wanted for view in each.definitions}
+        tables = _open_tables(connection, source, types, last)
         filler = Filler(connection, tables, settings.build_chunk_rows)
-        # Rows of a generation that is older than the horizon cannot be compared by xmin: build everything.
-        usable = None if full or (last and not last.mark.reaches(mark)) else last
-        return _Refresh(connection, filler, mark, usable, last.number + 1 if last else 1).publish(views)
+        # Rows of a generation that this snapshot cannot be compared with may be other ones now: build everything.
+        changed = last.mark.find_break(mark) if last else ""
+        if changed and not full:
+            logger.warning("full refresh: %s", changed)
+        usable = None if changed else last
+        number = last.number + 1 if last else 1
+        return _Refresh(connection, filler, mark, usable, number, full or usable is None).publish(wanted)
+
+
+def _open_tables(connection: Connection, source: HapiSource, types: set[str], last: Generation | None) -> HapiTables:
+    try:
+        return open_tables(connection, source, types)
+    except SourceError as error:
+        if last is None:
+            raise
+        raise RefreshError(error.message, hint=error.hint) from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Refresh:
-    """One refresh inside its snapshot; `last` is the generation to update, None for a full build."""
+    """One refresh inside its snapshot.
+
+    Attributes:
+        connection: in the snapshot.
+        filler: fills tables in it.
+        mark: of the snapshot.
+        last: the generation that can be updated; None when there is none.
+        number: of the generation that is made.
+        full: build every view from the source, and update none that can be built.
+    """
 
     connection: Connection
     filler: Filler
     mark: SnapshotMark
     last: Generation | None
     number: int
+    full: bool
 
-    def publish(self, views: Sequence[View]) -> Generation:
-        types = {view.resource for view in views}
+    def publish(self, wanted: Sequence[WantedView]) -> Generation:
+        types = {view.resource for each in wanted for view in each.definitions}
         known = self.last.types & types if self.last else frozenset()
-        changed, repairs = self._find_changes(known)
+        find_changes = cache(partial(self._find_changes, known))
+        if not self.full:
+            find_changes()
         resources = self._count_resources(types)
-        made = {
-            view.name: self._build_or_update(view, changed.get(view.resource, ()), resources[view.resource])
-            for view in sorted(views, key=lambda view: view.name)
-        }
-        record_keys(self.connection, self.filler.tables, types - known)
-        record_changed_keys(self.connection, self.filler.tables, changed)
+        made: dict[str, PublishedView] = {}
+        failures: dict[str, str] = {}
+        for each in wanted:
+            view, failure = self._make(each, find_changes, resources)
+            if view is not None:
+                made[each.name] = view
+            if failure:
+                failures[each.name] = failure
+                logger.warning("%s: %s", each.name, failure)
+        if failures and not made:
+            first, failure = next(iter(failures.items()))
+            raise RefreshError(f"no view could be made, first {first}: {failure}", hint="nothing was published")
+        changed, repairs = self._record_keys({view.view.resource for view in made.values()}, known, find_changes)
         self.connection.execute(_RETIRE, {"views": sorted(made)})
         (published_at,) = fetch_one(self.connection, "SELECT clock_timestamp()")
         generation = Generation(
             number=self.number,
-            build_kind="incremental" if self.last else "full",
+            build_kind="full" if self.full else "incremental",
             mark=self.mark,
             published_at=published_at,
-            changes=sum(map(len, changed.values())),
+            changes=changed,
             repaired=sum(each.count for each in repairs.values()),
             views=made,
             repairs=repairs,
+            failures=failures,
         )
         record(self.connection, generation, started_at=self.mark.taken_at)
         return generation
 
-    def _find_changes(self, types: frozenset[str]) -> tuple[dict[str, list[ChangedResource]], dict[str, Repairs]]:
-        """Resources that changed since the last generation, by type, and those that only their keys show."""
+    def _record_keys(
+        self, types: set[str], known: frozenset[str], find_changes: Callable[[], "_Changes"]
+    ) -> tuple[int, dict[str, Repairs]]:
+        """Record the keys of the types that the generation holds; how many changed, and what only their keys show."""
+        if self.full:
+            record_keys(self.connection, self.filler.tables, types)
+            return 0, {}
+        found = find_changes()
+        changed = {name: resources for name, resources in found.by_type.items() if name in types}
+        record_keys(self.connection, self.filler.tables, types - known)
+        record_changed_keys(self.connection, self.filler.tables, changed)
+        return sum(map(len, changed.values())), {name: each for name, each in found.repairs.items() if name in types}
+
+    def _find_changes(self, types: frozenset[str]) -> "_Changes":
         if self.last is None or not types:
-            return {}, {}
+            return _Changes({}, {})
         tables = self.filler.tables
         changed = {resource.key: resource for resource in compare_keys(self.connection, tables, types)}
         unseen = changes_since(self.connection, tables, types, self.last.mark)
@@ -170,23 +260,49 @@ class _Refresh:
         by_type: dict[str, list[ChangedResource]] = {resource_type: [] for resource_type in types}
         for key in sorted(changed):
             by_type[key.type].append(changed[key])
-        return by_type, repairs
+        return _Changes(by_type, repairs)
 
     def _count_resources(self, types: set[str]) -> dict[str, int]:
         rows = self.connection.execute(self.filler.tables.compose(_COUNTS), {"types": sorted(types)}).fetchall()
         return dict.fromkeys(types, 0) | dict(rows)
 
-    def _build_or_update(self, view: View, changed: Sequence[ChangedResource], resources: int) -> PublishedView:
-        before = self.last.views.get(view.name) if self.last else None
+    def _make(
+        self, wanted: WantedView, find_changes: Callable[[], "_Changes"], resources: Mapping[str, int]
+    ) -> tuple[PublishedView | None, str]:
+        """The first of the definitions that can be made, and why that is not the file's; None when none can be."""
+        failure = wanted.problem
+        for view in wanted.definitions:
+            for attempt in self._attempts(view, find_changes, resources[view.resource]):
+                made, error = self._in_savepoint(attempt)
+                if made is not None:
+                    return made, failure
+                logger.info("%s: %s", view.name, error)
+            failure = failure or error
+        return None, failure
+
+    def _in_savepoint(self, attempt: Callable[[], PublishedView]) -> tuple[PublishedView | None, str]:
+        """What the attempt makes; or None and what went wrong, with nothing of it left."""
         try:
-            if before is None or before.view.digest != view.digest:
-                return self._build(view, resources)
-            return self._update(view, before, changed, resources)
-        except psycopg.Error as error:
-            raise RefreshError(
-                f"view {view.name}: {reason(error)}",
-                hint="nothing was published; every view keeps its last generation",
-            ) from error
+            with self.connection.transaction():
+                return attempt(), ""
+        except (psycopg.Error, RefreshError) as error:
+            if _concerns_all(error):
+                raise
+            return None, _explain(error)
+
+    def _attempts(
+        self, view: View, find_changes: Callable[[], "_Changes"], resources: int
+    ) -> list[Callable[[], PublishedView]]:
+        """The ways to make a view: to update its table, where it has one, and to build it from the source."""
+        before = self.last.views.get(view.name) if self.last else None
+        build = partial(self._build, view, resources)
+        if before is None or before.view.digest != view.digest:
+            return [build]
+
+        def update() -> PublishedView:
+            return self._update(view, before, find_changes().by_type[view.resource], resources)
+
+        return [build, update] if self.full else [update, build]
 
     def _build(self, view: View, resources: int) -> PublishedView:
         began = time.monotonic()
@@ -238,6 +354,29 @@ class _Refresh:
             seconds=seconds,
         )
 
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Resources that changed since the last generation, by type, and those of them that only their keys show."""
+
+    by_type: Mapping[str, Sequence[ChangedResource]]
+    repairs: Mapping[str, Repairs]
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether no view could be made after this error: the connection is lost, or somebody ended the transaction."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "08")[:2] in _ENDS_TRANSACTION
+
+
+def _explain(error: psycopg.Error | RefreshError) -> str:
+    """What went wrong, without a value that PostgreSQL quotes."""
+    if isinstance(error, RefreshError):
+        return str(error)
+    return data_error_reason(error.sqlstate or "") if is_data_error(error) else reason(error)
+
+
+_ENDS_TRANSACTION = ("08", "40", "57", "58")
+"""Classes of SQLSTATE: connection, rollback of the whole transaction, intervention of an operator, system error."""
 
 _COUNTS = """
 SELECT res_type::text, count(*) FROM {resources}

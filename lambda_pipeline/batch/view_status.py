@@ -4,7 +4,7 @@ Not here: how views are made (`refresh.py`) and whether the pipeline is healthy 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -15,22 +15,25 @@ from psycopg.rows import kwargs_row
 
 from lambda_pipeline.batch.generation import SCHEMA, PublishedView, installed, published
 from lambda_pipeline.batch.refresh import refresh_lock
+from lambda_pipeline.batch.wanted_views import wanted_views
 from lambda_pipeline.database import Connection, Database
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.views.view import View
+from lambda_pipeline.views import BrokenFile, View
 
 
 class ViewState(StrEnum):
     """A view's file compared with the published generation.
 
     `published`: the definitions are equal. `changed`: they differ, and the next refresh rebuilds the view. `new`: the
-    next refresh builds it. `retired`: its file was removed; its tables stay until they are dropped.
+    next refresh builds it. `retired`: its file was removed; its tables stay until they are dropped. `broken`: its file
+    does not compile; what is published goes on, and refreshes keep it up to date.
     """
 
     PUBLISHED = "published"
     CHANGED = "changed"
     NEW = "new"
     RETIRED = "retired"
+    BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ class ViewStatus:
 
     Attributes:
         name: of the view.
-        resource: resource type of the view.
+        resource: resource type of the view; empty for a broken file of which nothing is published.
         state: see `ViewState`.
-        digest: of the published definition, or of the file's where nothing is published.
+        digest: of the published definition, or of the file's where nothing is published; empty where neither is known.
         generation: number of the newest generation that holds it; None for a new view.
         build_kind: `full` or `incremental`; empty for a new view.
         rows: number of rows in that generation.
@@ -66,16 +69,20 @@ class ViewStatus:
         return {"made" if name == "build_kind" else name: value for name, value in asdict(self).items()}
 
 
-def view_statuses(connection: Connection, views: Sequence[View]) -> list[ViewStatus]:
+def view_statuses(connection: Connection, views: Sequence[View], broken: Sequence[BrokenFile] = ()) -> list[ViewStatus]:
     """Read the status of every view that has a file, is in the published generation, or still has tables; by name."""
     files = {view.name: view for view in views}
-    found = {name: ViewStatus(name, view.resource, ViewState.NEW, view.digest) for name, view in files.items()}
+    found = {file.view: ViewStatus(file.view, "", ViewState.BROKEN, "") for file in broken}
+    found |= {name: ViewStatus(name, view.resource, ViewState.NEW, view.digest) for name, view in files.items()}
     found |= {status.name: status for status in _with_tables(connection) if status.name not in files}
     generation = published(connection)
     if generation is not None:
         found |= {
             name: _published_status(view, files.get(name), generation.number) for name, view in generation.views.items()
         }
+        for each in wanted_views(generation, views, broken):
+            if each.problem and each.name in found:
+                found[each.name] = replace(found[each.name], state=ViewState.BROKEN)
     return [found[name] for name in sorted(found)]
 
 

@@ -4,6 +4,7 @@ When a table is made, filled or published is decided in `refresh.py`; which tabl
 """
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -17,8 +18,18 @@ from lambda_pipeline.settings import sql_directory
 from lambda_pipeline.source import ResourceKey, ResourceRelation, Unreadable
 from lambda_pipeline.views.view import MAX_VIEW_NAME, View
 
+logger = logging.getLogger(__name__)
+
 # A reader may hold a snapshot from before the table was superseded; no question takes this long.
 _GRACE_S = 900
+
+_METHODS = ("btree", "spgist")
+"""Access methods of an index on a column, best first.
+
+A btree cannot hold a value above some 2,700 bytes. SP-GiST splits long texts, and finds equal values and ranges too; it
+takes about five times as long to build. A hash index would hold values of the other types as well, but the time to
+build it grows with the square of the number of equal values.
+"""
 _INSTALL_LOCK = 7_046_029_254_386_353_131
 
 
@@ -71,12 +82,24 @@ def create(connection: Connection, view: View, table: sql.Identifier, *, tempora
 
 def finish(connection: Connection, view: View, table: sql.Identifier) -> None:
     """Index and analyze a filled table: the key, and the columns that the definition marks as indexed."""
-    indexes = [("_id", "_partition"), *((column.name,) for column in view.columns if column.indexed)]
-    for names in indexes:
-        connection.execute(
-            sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.SQL(", ").join(map(sql.Identifier, names)))
-        )
+    connection.execute(sql.SQL("CREATE INDEX ON {} (_id, _partition)").format(table))
+    for column in view.columns:
+        if column.indexed:
+            _index(connection, table, column.name)
     connection.execute(sql.SQL("ANALYZE {}").format(table))
+
+
+def _index(connection: Connection, table: sql.Identifier, column: str) -> None:
+    """Index a column by the first method that can hold all its values; a longer number or list leaves it without."""
+    statement = sql.SQL("CREATE INDEX ON {} USING {} ({})")
+    for method in _METHODS:
+        try:
+            with connection.transaction():
+                connection.execute(statement.format(table, sql.SQL(method), sql.Identifier(column)))
+        except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.UndefinedObject):
+            continue
+        return
+    logger.warning("column %s holds a value that no index can hold: questions read the whole table", column)
 
 
 def insert(connection: Connection, view: View, table: sql.Identifier, relation: ResourceRelation) -> int:
@@ -115,7 +138,7 @@ def expose(connection: Connection, view: View, table: sql.Identifier) -> None:
             connection.execute(sql.SQL("DROP VIEW {}").format(public))
         except psycopg.errors.DependentObjectsStillExist:
             raise RefreshError(
-                f"view {view.name}: other database objects depend on {SCHEMA}.{view.name}, whose columns changed",
+                f"other database objects depend on {SCHEMA}.{view.name}, whose columns changed",
                 hint="drop them, or give the new definition another name",
             ) from None
         connection.execute(sql.SQL("CREATE {}").format(shown))

@@ -9,6 +9,7 @@ import click
 
 from lambda_pipeline.api import server_urls
 from lambda_pipeline.database import Database
+from lambda_pipeline.errors import ServerUnavailableError
 from lambda_pipeline.operations.preflight import Finding, Level, check_views
 from lambda_pipeline.operations.preflight_hapi import check_hapi
 from lambda_pipeline.operations.preflight_redis import check_redis
@@ -22,8 +23,8 @@ UNREACHABLE = 2
 def check(ctx: click.Context) -> None:
     """Check servers, versions, rights, HAPI's tables and view definitions before use.
 
-    Changes nothing except one key in Redis, which it removes again. Exits with 1 when a check fails, with 2 when a
-    server cannot be reached; warnings do not count.
+    Changes nothing except one key in Redis, which it removes again, and starts no server. Exits with 1 when a check
+    fails, with 2 when a server cannot be reached; warnings do not count.
     """
     levels = set()
     for finding in _findings(load_settings()):
@@ -39,7 +40,13 @@ def check(ctx: click.Context) -> None:
 
 def _findings(settings: Settings) -> Iterator[Finding]:
     yield from check_views(settings)
-    urls = server_urls(settings)
+    try:
+        urls = server_urls(settings, start=False)
+    except ServerUnavailableError as error:
+        yield Finding(Level.UNREACHABLE, "PostgreSQL", error.message, error.hint)
+        if settings.redis_url is not None:
+            yield from check_redis(settings.redis_url.get_secret_value(), settings)
+        return
     missing_tables = None
     if urls.embedded_postgres:
         from lambda_pipeline.development.sample_data import EMPTY_SOURCE  # noqa: PLC0415

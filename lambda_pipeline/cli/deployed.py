@@ -1,20 +1,27 @@
 """The deployment of a command, as the environment describes it."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from lambda_pipeline.api import Deployment, open_deployment
 from lambda_pipeline.errors import SourceError
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
-def opened() -> Iterator[Deployment]:
-    """Open the deployment of the environment; embedded servers are started where no URL is set.
+def opened(*, start: bool = True) -> Iterator[Deployment]:
+    """Open the deployment of the environment.
+
+    Args:
+        start: start embedded servers where no URL is set.
 
     Raises:
+        ServerUnavailableError: the embedded PostgreSQL does not run and shall not be started.
         SourceError: HAPI's tables cannot be read; the hint is another one where the embedded source is still empty.
     """
-    with open_deployment() as deployment:
+    with open_deployment(start=start) as deployment:
         try:
             yield deployment
         except SourceError:
@@ -26,3 +33,10 @@ def opened() -> Iterator[Deployment]:
             if explained := empty_source_error(deployment):
                 raise explained from None
             raise
+
+
+def warn_of_broken_files(deployment: Deployment, names: Iterable[str]) -> None:
+    """Warn whoever asks one of these views that its file does not compile."""
+    for file in deployment.broken:
+        if file.view in names:
+            logger.warning("%s; the answer is by the published definition of %s", file, file.view)

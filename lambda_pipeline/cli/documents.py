@@ -4,23 +4,25 @@ How files are read stands in `source/ndjson.py`, how documents become a relation
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import click
 import psycopg
 from psycopg import sql
 
 from lambda_pipeline.database import Connection, reason
-from lambda_pipeline.errors import BadDataError, QueryFailedError
+from lambda_pipeline.errors import QueryFailedError
 from lambda_pipeline.source.documents import documents_relation
 from lambda_pipeline.source.flatten import data_error_reason, is_data_error
 from lambda_pipeline.source.ndjson import Line, read_lines
 from lambda_pipeline.views import View
 
 PAGE = 1_000
+SHOWN_BAD_LINES = 100
 
 Row = tuple[Any, ...]
 
@@ -33,28 +35,30 @@ class BadLine:
     reason: str
 
 
-def lines_of(path: Path) -> Iterator[Line]:
-    """Read the lines of an NDJSON file, plain or gzipped, without its empty lines.
+def echo_bad_lines(lines: Sequence[str]) -> None:
+    """Name lines that were left out on standard error, the first hundred of them."""
+    for line in lines[:SHOWN_BAD_LINES]:
+        click.echo(line, err=True)
+    if len(lines) > SHOWN_BAD_LINES:
+        click.echo(f"and {len(lines) - SHOWN_BAD_LINES:,} more lines", err=True)
+
+
+def run(connection: Connection, view: View, path: Path) -> tuple[list[Row], list[BadLine]]:
+    """Run a view over an NDJSON file, plain or gzipped: its rows in their order, and the lines that cannot be read.
+
+    Resources of other types have no rows. One bad line does not fail the others.
 
     Raises:
-        BadDataError: the file cannot be read, or a line is not a JSON object.
-    """
-    for line in read_lines(path):
-        _check(f"{path.name} line {line.number}", line.text)
-        yield line
-
-
-def run(connection: Connection, view: View, lines: Iterator[Line]) -> tuple[list[Row], list[BadLine]]:
-    """Run a view over these lines: its rows in their order, and the lines that cannot be read.
-
-    Resources of other types have no rows. One bad resource does not fail the others.
-
-    Raises:
+        BadDataError: the file cannot be read to its end.
         QueryFailedError: PostgreSQL failed for another reason than the data.
     """
     rows: list[Row] = []
     bad: list[BadLine] = []
-    while page := list(islice(lines, PAGE)):
+    lines = read_lines(path)
+    while read := list(islice(lines, PAGE)):
+        problems = {line.number: _find_problem(line.text) for line in read}
+        bad += [BadLine(number, problem) for number, problem in problems.items() if problem]
+        page = [line for line in read if not problems[line.number]]
         try:
             rows += _rows(connection, view, page)
         except psycopg.Error as error:
@@ -67,7 +71,7 @@ def run(connection: Connection, view: View, lines: Iterator[Line]) -> tuple[list
                     if not is_data_error(line_error):
                         raise QueryFailedError(reason(line_error)) from None
                     bad.append(BadLine(line.number, data_error_reason(line_error.sqlstate or "")))
-    return rows, bad
+    return rows, sorted(bad, key=lambda line: line.number)
 
 
 def _rows(connection: Connection, view: View, lines: Sequence[Line]) -> list[Row]:
@@ -79,10 +83,14 @@ def _rows(connection: Connection, view: View, lines: Sequence[Line]) -> list[Row
         return connection.execute(statement, {"documents": [line.text for line in lines]}).fetchall()
 
 
-def _check(place: str, text: str) -> None:
+def _find_problem(text: str | None) -> str:
+    """Why a line is no resource; empty if it may be one."""
+    if text is None:
+        return "is not UTF-8"
     try:
         resource = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadDataError(f"{place}: is not JSON", hint="NDJSON has one resource per line") from None
-    if not isinstance(resource, dict):
-        raise BadDataError(f"{place}: is not a JSON object", hint="NDJSON has one resource per line")
+    except RecursionError:
+        return "is nested too deeply"
+    except ValueError:
+        return "is not JSON: NDJSON has one resource per line"
+    return "" if isinstance(resource, dict) else "is not a JSON object: NDJSON has one resource per line"

@@ -56,7 +56,7 @@ Every other setting is LAMBDA_PIPELINE_<NAME>, such as LAMBDA_PIPELINE_HOME.
 \b
 Exit codes:
   0  done
-  1  unhealthy, served rows differ from their recompute, or the command failed
+  1  unhealthy, served rows differ from their recompute, a view was not refreshed as defined, or the command failed
   2  a setting is wrong, or a server cannot be reached
   3  bad input: an unknown view, column or option, SQL that is not a single SELECT, a file that cannot be read
   4  the answer is refused: it cannot be shown to be correct

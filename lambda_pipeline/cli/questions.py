@@ -7,12 +7,14 @@ from typing import Any, get_args
 
 import click
 
-from lambda_pipeline.cli.deployed import opened
+from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.serving import Answer, Mode, Operator, ReadOptions, parse_filter
 from lambda_pipeline.serving.export import StreamFormat, stream
 
 SHOWN_QUARANTINED = 10
+SHOWN_ROWS = 100
+"""Rows that a terminal gets where no limit is given: the rest would scroll away what is said about the answer."""
 
 Command = Callable[..., Any]
 
@@ -22,7 +24,12 @@ def answer_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option("--count", is_flag=True, help="Print only the number of rows."),
-            click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Print at most N rows; all count."),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help=f"Print at most N rows; all count. A table on a terminal has {SHOWN_ROWS} by default.",
+            ),
             click.option(
                 "--mode",
                 type=click.Choice(get_args(Mode)),
@@ -86,8 +93,11 @@ def query(
             view,
             where=[parse_filter(column, operator, value) for column, operator, value in where],
             columns=[name.strip() for name in columns.split(",")] if columns else (),
-            options=ReadOptions(mode=mode, limit=0 if count else limit, freshness_target_s=max_age),
+            options=ReadOptions(
+                mode=mode, limit=_limit(count=count, limit=limit, format_=format_), freshness_target_s=max_age
+            ),
         )
+        warn_of_broken_files(deployment, [view])
     _print(answer, count=count, format_=format_)
 
 
@@ -117,9 +127,20 @@ def sql(
     """  # noqa: D301 (click wants the character \b)
     statement, values = _read_statement(file), _parse_values(parameters)
     with opened() as deployment:
-        options = ReadOptions(mode=mode, limit=0 if count else limit, freshness_target_s=max_age, compare=compare)
+        options = ReadOptions(
+            mode=mode,
+            limit=_limit(count=count, limit=limit, format_=format_),
+            freshness_target_s=max_age,
+            compare=compare,
+        )
         answer = deployment.serving.select(statement, values, options=options)
     _print(answer, count=count, format_=format_)
+
+
+def _limit(*, count: bool, limit: int | None, format_: StreamFormat) -> int | None:
+    if count:
+        return 0
+    return SHOWN_ROWS if limit is None and format_ == "table" and sys.stdout.isatty() else limit
 
 
 def _read_statement(file: str) -> str:
@@ -151,6 +172,8 @@ def _print(answer: Answer, *, count: bool, format_: StreamFormat) -> None:
         click.echo(str(answer.row_count))
     else:
         stream(answer, format_, sys.stdout)
+        if len(answer.frame) < answer.row_count:
+            click.echo(f"{len(answer.frame):,} of {answer.row_count:,} rows shown (--limit N)", err=True)
 
 
 def describe_answer(answer: Answer) -> list[str]:

@@ -6,22 +6,32 @@ from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.cli.deployed import opened
 from lambda_pipeline.cli.parity import check_refreshed
 from lambda_pipeline.console import render_values
+from lambda_pipeline.operations.status import describe_failures
 
 
 @click.command()
 @click.option("--full", is_flag=True, help="Build all views from the source, without use of the last generation.")
-def refresh(*, full: bool) -> None:
+@click.pass_context
+def refresh(ctx: click.Context, *, full: bool) -> None:
     """Build or refresh all views and publish them as one generation.
 
     All views are made from one snapshot of HAPI's database and published by one commit. Until then readers have the
     last generation, and they keep it when this fails (exit code 5).
 
+    A view whose file does not compile, or that cannot be made as it is defined, is refreshed as it was published last.
+    A view that cannot be made at all is left out. Such views are named, the others are published; the exit code is 1.
+
     Afterwards a random sample of both layers is compared with a recompute (LAMBDA_PIPELINE_PARITY_SAMPLE; 0 for none).
     A difference ends the command with exit code 1; the generation stays published.
     """
     with opened() as deployment:
-        click.echo(format_generation(deployment.refresh(full=full)))
+        generation = deployment.refresh(full=full)
+        click.echo(format_generation(generation))
+        for failure in describe_failures(generation):
+            click.echo(f"not refreshed as defined: {failure}", err=True)
         check_refreshed(deployment)
+    if generation.failures:
+        ctx.exit(1)
 
 
 def format_generation(generation: Generation) -> str:

@@ -3,8 +3,6 @@
 import click
 
 from lambda_pipeline.development import dev as development
-from lambda_pipeline.development import embedded
-from lambda_pipeline.settings import load_settings
 
 
 @click.command()
@@ -39,7 +37,4 @@ def clean() -> None:
 
     Servers that are configured by URL are not touched.
     """
-    settings = load_settings()
-    development.stop(settings=settings)
-    embedded.clean(settings.home)
-    click.echo(f"removed {settings.home}", err=True)
+    development.clean()

@@ -17,9 +17,10 @@ from lambda_pipeline.operations.status import PipelineStatus, collect_status
 def status(ctx: click.Context, *, as_json: bool) -> None:
     """Show what is published, how fresh answers are, and what is wrong.
 
-    Exits with 1 when something is wrong: nothing is published, the overlay has a gap or is full, or nothing polls.
+    Exits with 1 when something is wrong: nothing is published, the overlay has a gap or is full, nothing polls, or a
+    view is not as its file defines it. Starts no server.
     """
-    with opened() as deployment:
+    with opened(start=False) as deployment:
         found = collect_status(deployment)
     click.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False) if as_json else format_status(found))
     for problem in found.problems:

@@ -12,7 +12,7 @@ import click
 
 from lambda_pipeline.batch.view_status import drop_retired, view_statuses
 from lambda_pipeline.cli.deployed import opened
-from lambda_pipeline.cli.documents import lines_of, run
+from lambda_pipeline.cli.documents import echo_bad_lines, run
 from lambda_pipeline.cli.status import views_table
 from lambda_pipeline.database import Database
 from lambda_pipeline.development import embedded
@@ -89,11 +89,10 @@ def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: Stream
     database = Database(embedded.start(load_settings().home, redis=False).postgres_url)
     try:
         with database.connect() as connection:
-            rows, bad = run(connection, view, lines_of(data))
+            rows, bad = run(connection, view, data)
     finally:
         database.close()
-    for line in bad:
-        click.echo(f"{data.name} line {line.number}: {line.reason}", err=True)
+    echo_bad_lines([f"{data.name} line {line.number}: {line.reason}" for line in bad])
     click.echo(f"{len(rows):,} rows", err=True)
     stream(_make_answer(view, rows, data.name), format_, sys.stdout)
     if bad:
@@ -104,7 +103,7 @@ def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: Stream
 def list_views() -> None:
     """List all views: what the published generation holds of them, and whether their files still agree."""
     with opened() as deployment, deployment.database.connect() as connection:
-        statuses = view_statuses(connection, deployment.views)
+        statuses = view_statuses(connection, deployment.views, deployment.broken)
     click.echo(views_table(statuses))
 
 

@@ -35,6 +35,10 @@ SENSOR_TIMEOUT_S = 300
 """A first poll after a long pause may take longer than the 60 s that Dagster gives a tick."""
 
 
+DEV_IS_SUPERSEDED = "ignore:Function `dev_command` is superseded:FutureWarning"
+"""Dagster warns at every start that another command replaces `dagster dev`; that one does not read workspace.yaml."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunningDagster:
     """The record of a `dev`, kept in a file for `stop`.
@@ -74,10 +78,12 @@ def dagster_environment(settings: Settings, urls: ServerUrls | None = None) -> d
         dagster_url = embedded.start(settings.home, redis=False).dagster_url
     # Dagster's storage is written for psycopg2; a bare postgresql:// may stand for another driver.
     storage = parse_url(dagster_url, name="DAGSTER_PG_URL").set(drivername="postgresql+psycopg2")
+    embedded.claim(settings.home)
     folder = dagster_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": str(SENSOR_TIMEOUT_S),
+        "PYTHONWARNINGS": DEV_IS_SUPERSEDED,
         **os.environ,
         "DAGSTER_HOME": str(root),
         "DAGSTER_PG_URL": storage.render_as_string(hide_password=False),
@@ -145,7 +151,10 @@ def run(
             say(f"Dagster: {url}")
             if detach:
                 return 0
-            say("Ctrl-C stops it; the embedded servers go on until lambda-pipeline stop")
+            embedded_too = (
+                "" if _all_configured(settings) else "; the embedded servers go on until lambda-pipeline stop"
+            )
+            say(f"Ctrl-C stops it{embedded_too}")
             process.wait()
         except KeyboardInterrupt:
             say("stopping Dagster")
@@ -170,6 +179,10 @@ def stop(settings: Settings) -> bool:
     stopped = [processes.stop_group(group, _group_variable(settings)) for group in reversed(record.groups)]
     _record_file(settings).unlink(missing_ok=True)
     return any(stopped)
+
+
+def _all_configured(settings: Settings) -> bool:
+    return None not in (settings.hapi_db_url, settings.redis_url, settings.dagster_pg_url)
 
 
 def _group_variable(settings: Settings) -> str:

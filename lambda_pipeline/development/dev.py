@@ -17,7 +17,7 @@ from lambda_pipeline.development.dagster_process import Say
 from lambda_pipeline.development.sample_data import prepare_source
 from lambda_pipeline.errors import ConfigurationError
 from lambda_pipeline.settings import Settings, load_settings
-from lambda_pipeline.views import load_views
+from lambda_pipeline.views import read_views
 
 CHANGES = ("-m", "lambda_pipeline.demo.hospital.changes")
 
@@ -54,18 +54,18 @@ def run(
         ConfigurationError: not in a checkout, the port is in use, changes are requested on a configured source, or a
             URL cannot be used.
         ServerUnavailableError: a server cannot be reached, or Dagster does not start.
-        ViewDefinitionError, RefreshError: the views cannot be compiled or built.
+        RefreshError: the views cannot be built.
     """
     settings = settings or load_settings()
     if found := dagster_process.find_running(settings):
         say(f"Dagster runs already: {found.url} (lambda-pipeline stop ends it)")
         return 0
     dagster_process.check_port(port)
-    views = load_views(settings.view_definitions)
+    folder = read_views(settings.view_definitions)
     urls = server_urls(settings)
     if changing and not urls.embedded_postgres:
         raise ConfigurationError("only the embedded source can be kept changing", hint="unset HAPI_DB_URL")
-    with Deployment(urls, views, settings) as deployment:
+    with Deployment(urls, folder.views, settings, folder.broken) as deployment:
         _check_servers(deployment)
         # After the checks, because it may start a server: nothing is started where a configured server does not answer.
         environment = dagster_process.dagster_environment(settings, urls)
@@ -89,6 +89,21 @@ def stop(*, settings: Settings | None = None, say: Say = _print_progress) -> lis
     stopped += embedded.stop(settings.home)
     say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
     return stopped
+
+
+def clean(*, settings: Settings | None = None, say: Say = _print_progress) -> None:
+    """Stop everything that `dev` started, and remove the home with what is kept in it: data, logs and results.
+
+    A home that contained other files before stays, and so do configured servers.
+
+    Raises:
+        ServerUnavailableError: a process does not end.
+    """
+    settings = settings or load_settings()
+    stop(settings=settings, say=say)
+    embedded.clean(settings.home)
+    home = settings.home.expanduser().resolve()
+    say(f"{home} contains files of others and stays" if home.exists() else f"removed {home}")
 
 
 def _check_servers(deployment: Deployment) -> None:

@@ -17,7 +17,15 @@ from lambda_pipeline.database import Connection
 from lambda_pipeline.serving.merge import MergeInput
 from lambda_pipeline.serving.read import OpenRead
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import HapiTables, ResourceKey, SnapshotMark, changes_since, current_state, open_tables
+from lambda_pipeline.source import (
+    HapiSource,
+    HapiTables,
+    ResourceKey,
+    SnapshotMark,
+    changes_since,
+    current_state,
+    open_tables,
+)
 from lambda_pipeline.speed.entry import PackedEntry, in_pages, member, text_rows
 from lambda_pipeline.speed.flatten_changes import flatten_rows
 from lambda_pipeline.speed.overlay import Overlay
@@ -95,9 +103,9 @@ class ParityRead:
         connection = read.connection
         connection.execute("SET LOCAL jit = off")
         types = {merge_input.view.resource for merge_input in read.inputs.values()}
-        tables = open_tables(connection, settings.hapi_schema, settings.source_timezone, types)
+        tables = open_tables(connection, HapiSource.of(settings), types)
         ((snapshot,),) = connection.execute("SELECT pg_current_snapshot()::text").fetchall()
-        mark = SnapshotMark.of(read.frontier.cluster, snapshot, read.frontier.taken_at)
+        mark = SnapshotMark.of(read.frontier.cluster, snapshot, read.frontier.taken_at, read.frontier.identity)
         served_by = overlay if "overlay" in read.sources else None
         return cls(read, tables, settings, served_by, mark, _unconditional(read, served_by))
 

@@ -30,7 +30,8 @@ import psycopg
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.operations.comparison import Comparison, ParityRead
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live
-from lambda_pipeline.serving.service import Serving, query_failed
+from lambda_pipeline.serving.service import Serving
+from lambda_pipeline.serving.statement import query_failed
 
 ServedMode = Literal["live", "batch"]
 """The modes whose rows are stored; `source` is the recompute itself."""
@@ -179,14 +180,14 @@ def check_parity(
         if mode == "live" and any(each.differing for each in found.values()):
             found = _compare_again(serving, first, found, time.monotonic() + patience_s)
     except psycopg.Error as error:
-        raise query_failed(error) from error
+        raise query_failed(error) from None
     result = {name: _judge(name, each) for name, each in found.items()}
     return Parity(mode, sample, seed, *facts, views=result, seconds=time.monotonic() - began)
 
 
 def _open(serving: Serving, mode: ServedMode, names: Sequence[str]) -> AbstractContextManager[OpenRead]:
     if mode == "batch":
-        return open_batch(serving.database, names, hapi_schema=serving.settings.hapi_schema)
+        return open_batch(serving.database, serving.settings, names, hold_source=True)
     overlay = serving.overlay if serving.settings.speed_layer else None
     return open_live(serving.database, overlay, serving.settings, names, freshness_target_s=None, hold_source=True)
 

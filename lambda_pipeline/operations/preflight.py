@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lambda_pipeline.errors import ViewDefinitionError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.views import load_views
+from lambda_pipeline.views import read_views
 
 
 class Level(StrEnum):
@@ -38,13 +37,10 @@ def check_views(settings: Settings) -> Iterator[Finding]:
     if not folder.is_dir():
         yield Finding(Level.FAIL, "views", f"{folder} is not a folder", "set LAMBDA_PIPELINE_VIEW_DEFINITIONS")
         return
-    try:
-        views = load_views(folder)
-    except ViewDefinitionError as error:
-        for problem in error.problems:
-            yield Finding(Level.FAIL, "views", f"{problem.file}: {problem.path}: {problem.reason}", problem.hint)
-        return
-    if views:
-        yield Finding(Level.OK, "views", f"{len(views)} definitions in {folder}")
-    else:
+    found = read_views(folder)
+    for problem in (problem for file in found.broken for problem in file.problems):
+        yield Finding(Level.FAIL, "views", f"{problem.file}: {problem.path}: {problem.reason}", problem.hint)
+    if found.views:
+        yield Finding(Level.OK, "views", f"{len(found.views)} definitions in {folder}")
+    elif not found.broken:
         yield Finding(Level.WARN, "views", f"no *.json in {folder}", "add a ViewDefinition")

@@ -5,20 +5,21 @@ Whether servers are fit for the pipeline does not belong here (`preflight.py`), 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from lambda_pipeline.batch.generation import Generation, published
 from lambda_pipeline.batch.view_status import ViewState, ViewStatus, view_statuses
+from lambda_pipeline.batch.wanted_views import wanted_views
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, RedisUnavailableError
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.read import open_batch, open_live
 from lambda_pipeline.speed.coverage import GapReason, find_gap
+from lambda_pipeline.views import BrokenFile, View
 
-OLDEST_FRONTIER_S = 60.0
 """Without a freshness target, the age of the frontier above which the sensor has stopped; at slow polls, 60 intervals.
 
 The same age holds for a generation that no poll has compared with the overlay yet.
@@ -105,6 +106,7 @@ class PipelineStatus:
                 "changes": generation.changes,
                 "repaired": generation.repaired,
                 "repairs": {name: asdict(found) for name, found in generation.repairs.items()},
+                "failures": dict(generation.failures),
             },
             "views": [view.as_json() for view in self.views],
             "frontier": _iso(self.frontier),
@@ -132,7 +134,7 @@ def collect_status(deployment: Deployment) -> PipelineStatus:
     """
     with deployment.database.connect() as connection:
         generation = published(connection)
-        views = tuple(view_statuses(connection, deployment.views))
+        views = tuple(view_statuses(connection, deployment.views, deployment.broken))
         row = connection.execute("SELECT clock_timestamp()").fetchone()
         assert row is not None
         looked_at: datetime = row[0]
@@ -149,8 +151,30 @@ def collect_status(deployment: Deployment) -> PipelineStatus:
         problems=(),
         notes=(),
     )
-    problems = [*_find_problems(deployment, status), *([refused] if refused else [])]
+    problems = [
+        *_find_problems(deployment, status),
+        *([refused] if refused else []),
+        *describe_failures(generation, deployment.views, deployment.broken),
+    ]
     return replace(status, problems=tuple(problems), notes=tuple(_collect_notes(status)))
+
+
+def describe_failures(
+    generation: Generation | None, views: Sequence[View] = (), broken: Sequence[BrokenFile] = ()
+) -> Iterator[str]:
+    """Each view that is not as its file defines it: why, and what is served of it.
+
+    Args:
+        generation: the published one.
+        views: of the files that compile now.
+        broken: files that do not.
+    """
+    wanted = wanted_views(generation, views, broken)
+    problems = {each.name: each.problem for each in wanted if each.problem}
+    served = generation.views if generation else {}
+    for name, problem in (dict(generation.failures if generation else {}) | problems).items():
+        goes_on = "its last published definition is served" if name in served else "nothing is published of it"
+        yield f"view {name}: {goes_on}: {problem}"
 
 
 def _overlay_health(deployment: Deployment, generation: Generation | None) -> OverlayHealth:
@@ -189,7 +213,7 @@ def _describe_live_answer(
         return None, (), (), ""
     names = list(generation.views)
     if overlay is None or overlay.gap:
-        with open_batch(deployment.database, names) as batch:
+        with open_batch(deployment.database, deployment.settings, names) as batch:
             return batch.frontier.taken_at, batch.sources, batch.quarantined, ""
     try:
         with open_live(
@@ -210,7 +234,7 @@ def _find_problems(deployment: Deployment, status: PipelineStatus) -> list[str]:
     if status.overlay.gap:
         return [f"the overlay has a gap: {status.overlay.gap}; until the next poll live answers {answers}"]
     found = []
-    oldest = settings.freshness_target_s or max(OLDEST_FRONTIER_S, OLDEST_FRONTIER_S * settings.poll_interval_s)
+    oldest = settings.oldest_frontier_s
     published_s = (status.looked_at - status.generation.published_at).total_seconds()
     if status.overlay.waiting and published_s > oldest:
         since = f"{published_s:,.0f} s after it was published"
@@ -218,7 +242,10 @@ def _find_problems(deployment: Deployment, status: PipelineStatus) -> list[str]:
             f"{status.overlay.waiting}, {since}; live answers {answers}: is the sensor capture_changes running?"
         )
     if status.lag_s is not None and status.lag_s > oldest:
-        found.append(f"answers are {status.lag_s:,.0f} s old: is the sensor capture_changes running?")
+        found.append(
+            f"the frontier is {status.lag_s:,.0f} s old, and live answers {answers}:"
+            " is the sensor capture_changes running?"
+        )
     if status.overlay.entry_count >= settings.overlay_max_entries:
         found.append(f"the overlay is full: {status.overlay.entry_count:,} entries; run lambda-pipeline refresh")
     if status.overlay.size_bytes >= settings.overlay_max_bytes:

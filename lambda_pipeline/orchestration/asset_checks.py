@@ -1,4 +1,4 @@
-"""Asset checks: what a person should look at although no run failed. All of them only warn, except parity.
+"""Asset checks: what a person should look at although no run failed. Only `parity` and `definition` are errors.
 
 Conditions that must hold before a generation is published do not belong here: a check runs after the publication, and
 the refresh itself decides about them. The comparison behind parity is in `operations/parity.py`.
@@ -10,7 +10,7 @@ import dagster as dg
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
-from lambda_pipeline.errors import LambdaPipelineError
+from lambda_pipeline.errors import HapiUnavailableError, LambdaPipelineError, RedisUnavailableError, SourceError
 from lambda_pipeline.operations.parity import Parity
 from lambda_pipeline.orchestration import metadata
 from lambda_pipeline.settings import Settings
@@ -20,10 +20,12 @@ ROWS_PLAUSIBLE = "rows_plausible"
 QUARANTINE_EMPTY = "quarantine_empty"
 RECONCILIATION = "reconciliation"
 SCHEMA = "schema"
+DEFINITION = "definition"
 PARITY = "parity"
 COVERAGE = "coverage"
 LAG = "lag"
 REDIS_POLICY = "redis_policy"
+SOURCE = "source"
 
 LEAST_SHARE_OF_ROWS = 0.5
 """A view with less than this share of the rows of the last generation fails `rows_plausible`."""
@@ -52,11 +54,16 @@ def batch_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             asset=key,
             description="The columns are those of the generation before, so that no saved question breaks.",
         ),
+        dg.AssetCheckSpec(
+            DEFINITION,
+            asset=key,
+            description="The view is as its file defines it: the file compiles, and the refresh could make the view.",
+        ),
     ]
 
 
 def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[dg.AssetCheckResult]:
-    """Results of `batch_check_specs` for one view of a generation.
+    """Results of `batch_check_specs` for one view of a generation, all but `definition`.
 
     Args:
         key: of the asset; its last part is the name of the view.
@@ -99,6 +106,17 @@ def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generatio
             metadata={change: ", ".join(names) for change, names in changes.items()},
         ),
     ]
+
+
+def definition_result(key: dg.AssetKey, problem: str) -> dg.AssetCheckResult:
+    """Whether a view is as its file defines it; `problem` says why it is not, and is empty if it is."""
+    return dg.AssetCheckResult(
+        check_name=DEFINITION,
+        asset_key=key,
+        passed=not problem,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"problem": problem or "none"},
+    )
 
 
 def parity_check_spec(key: dg.AssetKey, after: dg.AssetKey | None = None) -> dg.AssetCheckSpec:
@@ -148,8 +166,11 @@ def speed_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
         ),
         dg.AssetCheckSpec(LAG, asset=key, description="The overlay follows HAPI within seconds."),
         dg.AssetCheckSpec(
-            REDIS_POLICY, asset=key, description="Redis refuses writes when it is full, and evicts nothing."
+            REDIS_POLICY,
+            asset=key,
+            description="Redis can be reached, refuses writes when it is full, and evicts nothing.",
         ),
+        dg.AssetCheckSpec(SOURCE, asset=key, description="HAPI's tables can be read."),
     ]
 
 
@@ -161,7 +182,19 @@ def check_speed_layer(key: dg.AssetKey, tick: Tick, deployment: Deployment) -> l
         _result(key, COVERAGE, passed=not tick.refresh_needed, metadata={"gap": tick.refresh_needed or "none"}),
         _result(key, LAG, passed=tick.lag_s <= limit, metadata={"lag_s": round(tick.lag_s, 3), "limit_s": limit}),
         _result(key, REDIS_POLICY, passed=policy == "noeviction", metadata={"maxmemory_policy": policy}),
+        _result(key, SOURCE, passed=True, metadata={"reason": "none"}),
     ]
+
+
+def failed_speed_layer(key: dg.AssetKey, error: LambdaPipelineError) -> list[dg.AssetCheckResult]:
+    """Results of `speed_check_specs` after a tick that failed: those that the error speaks of, and no others.
+
+    Nothing follows HAPI while ticks fail, so coverage and lag fail whatever the reason is.
+    """
+    failed = [COVERAGE, LAG]
+    failed += [REDIS_POLICY] if isinstance(error, RedisUnavailableError) else []
+    failed += [SOURCE] if isinstance(error, HapiUnavailableError | SourceError) else []
+    return [_result(key, name, passed=False, metadata={**metadata.describe_error(error)}) for name in failed]
 
 
 def to_evaluations(found: Sequence[dg.AssetCheckResult]) -> list[dg.AssetCheckEvaluation]:

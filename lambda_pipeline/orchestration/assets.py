@@ -3,8 +3,9 @@ r"""Assets: HAPI's resources, the batch views, the speed layer beside them, and 
     hapi/<Type> -> batch/<view> -> merged/<view>
                \-> speed_layer -/
 
-Each file in `sql/view_definitions` is one batch and one merged asset. Merged views are not tables: the serving layer
-makes them for each question. The parity check is a step of its own; the other checks are results of the refresh.
+Each file in `sql/view_definitions` is one batch and one merged asset, also one that does not compile: its view goes on
+as it is published. Merged views are not tables: the serving layer makes them for each question. The parity check is a
+step of its own; the other checks are results of the refresh.
 
 Keys and materializations belong here. What a check looks at does not (`asset_checks.py`), nor what the UI shows
 (`metadata.py`).
@@ -24,14 +25,13 @@ from lambda_pipeline.errors import (
     NoGenerationError,
     RefreshInProgressError,
     ServerUnavailableError,
-    ViewNotPublishedError,
 )
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode, check_parity
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.tick import Tick
-from lambda_pipeline.views import View
+from lambda_pipeline.views import View, ViewFolder, problems_by_view
 
 SPEED_LAYER = dg.AssetKey("speed_layer")
 REFRESH_POOL = "warehouse_refresh"
@@ -55,11 +55,23 @@ def merged_key(view: str) -> dg.AssetKey:
     return dg.AssetKey(["merged", view])
 
 
-def pipeline_assets(views: Sequence[View], settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+def view_names(folder: ViewFolder) -> list[str]:
+    """Names of all views that files define, those of files that do not compile included."""
+    return sorted({view.name for view in folder.views} | {file.view for file in folder.broken})
+
+
+def pipeline_assets(folder: ViewFolder, settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
     """All assets of a deployment."""
-    types = sorted({view.resource for view in views})
+    types = sorted({view.resource for view in folder.views})
+    batch = [batch_view(view) for view in folder.views]
+    merged = [merged_view(view, settings) for view in folder.views]
+    compiled = {view.name for view in folder.views}
+    for name, problem in problems_by_view(folder.broken).items():
+        if name not in compiled:
+            batch.append(broken_view(batch_key(name), "batch", problem))
+            merged.append(broken_view(merged_key(name), "merged", problem, deps=[batch_key(name)]))
     speed = [speed_layer(types, settings)] if settings.speed_layer else []
-    return [*map(hapi_resources, types), batch_views(views), *speed, *(merged_view(view, settings) for view in views)]
+    return [*map(hapi_resources, types), batch_views(batch), *speed, *merged]
 
 
 def hapi_resources(resource_type: str) -> dg.AssetSpec:
@@ -101,15 +113,24 @@ def merged_view(view: View, settings: Settings) -> dg.AssetSpec:
     )
 
 
+def broken_view(key: dg.AssetKey, group: str, problem: str, deps: Sequence[dg.AssetKey] = ()) -> dg.AssetSpec:
+    """A view whose file does not compile: what is published of it goes on."""
+    return dg.AssetSpec(
+        key,
+        deps=deps,
+        group_name=group,
+        description=f"The file of this view does not compile; what is published of it goes on.\n\n```\n{problem}\n```",
+    )
+
+
 class Refresh(dg.Config):
     """Run config of a refresh."""
 
     full: bool = False
 
 
-def batch_views(views: Sequence[View]) -> dg.AssetsDefinition:
+def batch_views(specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
     """The one step that makes a generation: all views from one snapshot, published by one commit."""
-    specs = [batch_view(view) for view in views]
 
     @dg.multi_asset(
         name="batch_views",
@@ -128,34 +149,35 @@ def batch_views(views: Sequence[View]) -> dg.AssetsDefinition:
     return refresh_all
 
 
-def parity_checks(views: Sequence[View], settings: Settings) -> dg.AssetChecksDefinition:
-    """The comparison of batch and merged rows with a recompute: a step of its own, after the publication.
+def parity_checks(view: str, settings: Settings) -> dg.AssetChecksDefinition:
+    """The comparison of a view's batch and merged rows with a recompute: a step of its own, after the publication.
 
     A failure therefore neither withdraws the generation nor repeats the refresh, and the check can be launched alone.
+    Dagster skips the step of a view that a refresh could not make, and no other.
     """
 
     @dg.multi_asset_check(
-        name="parity_checks",
-        specs=parity_check_specs(views),
+        name=f"parity_of_{view}",
+        specs=parity_check_specs([view]),
         can_subset=True,
-        description=f"Recomputes up to {settings.parity_sample} random resources per view and side from HAPI's tables.",
+        description=f"Recomputes up to {settings.parity_sample} random resources per side from HAPI's tables.",
     )
     def compare_samples(
         context: dg.AssetCheckExecutionContext, deployment: DeploymentResource
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {check.asset_key for check in context.selected_asset_check_keys}
         for mode in SERVED_MODES:
-            if keys := sorted(selected & {_served_key(mode, view.name) for view in views}):
-                yield from _compare_sample(deployment.get(), mode, keys, settings.parity_sample)
+            if (key := _served_key(mode, view)) in selected:
+                yield _compare_sample(deployment.get(), mode, key, settings.parity_sample)
 
     return compare_samples
 
 
-def parity_check_specs(views: Sequence[View]) -> list[dg.AssetCheckSpec]:
+def parity_check_specs(views: Sequence[str]) -> list[dg.AssetCheckSpec]:
     """One check of each batch view, and one of each merged view, which runs after the refresh of the batch view."""
     return [
-        *(asset_checks.parity_check_spec(batch_key(view.name)) for view in views),
-        *(asset_checks.parity_check_spec(merged_key(view.name), after=batch_key(view.name)) for view in views),
+        *(asset_checks.parity_check_spec(batch_key(view)) for view in views),
+        *(asset_checks.parity_check_spec(merged_key(view), after=batch_key(view)) for view in views),
     ]
 
 
@@ -184,7 +206,7 @@ def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition
 def failure(error: LambdaPipelineError) -> dg.Failure:
     """Convert an error into a run failure; allow retries only for transient errors."""
     transient = isinstance(error, ServerUnavailableError | RefreshInProgressError) or isinstance(
-        error.__cause__, psycopg.OperationalError
+        error.__context__, psycopg.OperationalError
     )
     return dg.Failure(str(error), metadata=metadata.describe_error(error), allow_retries=transient)
 
@@ -193,6 +215,12 @@ def generation_before(deployment: Deployment, number: int) -> Generation | None:
     """The newest generation with a smaller number; None where there is none."""
     with deployment.database.connect() as connection:
         return published(connection, below=number)
+
+
+def definition_problems(deployment: Deployment, generation: Generation | None) -> dict[str, str]:
+    """Why views are not as their files define them, by name: by the last refresh, and by the files of this process."""
+    recorded = dict(generation.failures) if generation else {}
+    return recorded | problems_by_view(deployment.broken)
 
 
 def _refresh_selected(
@@ -206,9 +234,13 @@ def _refresh_selected(
         generation = _published(before)
         before = generation_before(deployment, generation.number)
     selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+    problems = definition_problems(deployment, generation)
     for name, view in sorted(generation.views.items()):
         key = batch_key(name)
-        results = asset_checks.check_batch_view(key, generation, before)
+        results = [
+            *asset_checks.check_batch_view(key, generation, before),
+            asset_checks.definition_result(key, problems.get(name, "")),
+        ]
         results = [result for result in results if (key, result.check_name) in selected]
         if key not in context.selected_asset_keys:
             yield from results
@@ -219,6 +251,9 @@ def _refresh_selected(
             metadata=metadata.describe_refresh(view, generation, before),
             check_results=results,
         )
+    for name, problem in problems.items():
+        if name not in generation.views and (batch_key(name), asset_checks.DEFINITION) in selected:
+            yield asset_checks.definition_result(batch_key(name), problem)
 
 
 def _refresh(deployment: Deployment, *, full: bool) -> Generation:
@@ -250,22 +285,10 @@ def _served_key(mode: ServedMode, view: str) -> dg.AssetKey:
     return batch_key(view) if mode == "batch" else merged_key(view)
 
 
-def _compare_sample(
-    deployment: Deployment, mode: ServedMode, keys: Sequence[dg.AssetKey], sample: int
-) -> Iterator[dg.AssetCheckResult]:
-    """One result for each view; a view that the generation does not contain fails only its own check."""
+def _compare_sample(deployment: Deployment, mode: ServedMode, key: dg.AssetKey, sample: int) -> dg.AssetCheckResult:
     try:
-        generation = deployment.serving.generation()
-        published_views = generation.views if generation else {}
-        names = [key.path[-1] for key in keys if key.path[-1] in published_views or not published_views]
-        parity = check_parity(deployment.serving, mode, sample=sample, views=names)
+        return asset_checks.parity_result(
+            key, check_parity(deployment.serving, mode, sample=sample, views=[key.path[-1]])
+        )
     except LambdaPipelineError as error:
-        yield from (asset_checks.parity_not_checked(key, error) for key in keys)
-        return
-    for key in keys:
-        name = key.path[-1]
-        if name in parity.views:
-            yield asset_checks.parity_result(key, parity)
-        else:
-            refusal = ViewNotPublishedError(f"view {name} is not in the published generation")
-            yield asset_checks.parity_not_checked(key, refusal)
+        return asset_checks.parity_not_checked(key, error)

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from lambda_pipeline.orchestration.assets import parity_checks, pipeline_assets
+from lambda_pipeline.orchestration.assets import parity_checks, pipeline_assets, view_names
 from lambda_pipeline.orchestration.jobs import nightly_refresh, parity_check_job, query_jobs
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource, deployed_views
 from lambda_pipeline.orchestration.schedules import nightly_schedule
@@ -13,15 +13,17 @@ from lambda_pipeline.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The definitions of one deployment.
 
+    A file that does not compile keeps its assets, whose check `definition` says what is wrong with it.
+
     Raises:
-        ViewDefinitionError: a view definition is malformed or not supported; lists every problem.
         ConfigurationError: there is no view definition.
     """
-    views = deployed_views(settings.view_definitions)
+    folder = deployed_views(settings.view_definitions)
+    names = view_names(folder)
     return dg.Definitions(
-        assets=pipeline_assets(views, settings),
-        asset_checks=[parity_checks(views, settings)] if settings.parity_sample else [],
-        jobs=[nightly_refresh(views, settings), parity_check_job(settings), *query_jobs(views)],
+        assets=pipeline_assets(folder, settings),
+        asset_checks=[parity_checks(name, settings) for name in names] if settings.parity_sample else [],
+        jobs=[nightly_refresh(names, settings), parity_check_job(settings), *query_jobs(folder)],
         schedules=[nightly_schedule(settings)],
         sensors=[capture_sensor(settings)] if settings.speed_layer else [],
         resources={"deployment": DeploymentResource(), "serving": ServingResource()},

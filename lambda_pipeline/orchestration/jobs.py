@@ -9,7 +9,7 @@ import dagster as dg
 from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, ParityMismatchError
 from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, check_parity
 from lambda_pipeline.orchestration import metadata
-from lambda_pipeline.orchestration.assets import failure, parity_check_specs
+from lambda_pipeline.orchestration.assets import failure, parity_check_specs, view_names
 from lambda_pipeline.orchestration.launch_config import (
     ParityOptions,
     ResultOptions,
@@ -24,12 +24,12 @@ from lambda_pipeline.orchestration.resources import DeploymentResource, ServingR
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import write
 from lambda_pipeline.settings import Settings, load_settings
-from lambda_pipeline.views import View
+from lambda_pipeline.views import ViewFolder
 
 NIGHTLY_REFRESH = "nightly_refresh"
 
 
-def nightly_refresh(views: Sequence[View], settings: Settings) -> Any:
+def nightly_refresh(views: Sequence[str], settings: Settings) -> Any:
     """One generation, and then a sampled comparison of both layers with the source."""
     parity = [spec.key for spec in parity_check_specs(views)] if settings.parity_sample else []
     return dg.define_asset_job(
@@ -75,15 +75,15 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
     return parity_check
 
 
-def query_jobs(views: Sequence[View]) -> list[dg.JobDefinition]:
+def query_jobs(folder: ViewFolder) -> list[dg.JobDefinition]:
     """The jobs that analysts launch."""
-    return [view_query_job(views), sql_query_job(views)]
+    return [view_query_job(folder), sql_query_job(view_names(folder))]
 
 
-def view_query_job(views: Sequence[View]) -> dg.JobDefinition:
+def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
     """Rows of one view, filtered."""
-    by_name = {view.name: view for view in views}
-    model: Any = view_query_model(views)
+    by_name = {view.name: view for view in folder.views}
+    model: Any = view_query_model(view_names(folder), folder.views)
 
     @dg.op(description="Reads one merged view, filters it, and writes the rows to a file.")
     def run_view_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
@@ -115,9 +115,8 @@ def view_query_job(views: Sequence[View]) -> dg.JobDefinition:
     return view_query
 
 
-def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
+def sql_query_job(views: Sequence[str]) -> dg.JobDefinition:
     """One SELECT over the views."""
-    by_name = {view.name: view for view in views}
 
     @dg.op(description="Runs one SELECT over merged views and writes the rows to a file.")
     def run_sql_query(context: dg.OpExecutionContext, config: SqlQuery, serving: ServingResource) -> None:
@@ -131,7 +130,7 @@ def sql_query_job(views: Sequence[View]) -> dg.JobDefinition:
     @dg.config_mapping
     def sql_query_config(config: SqlQuery) -> dg.RunConfig:
         with _refusals():
-            check_sql_query(config, by_name)
+            check_sql_query(config, views)
         return dg.RunConfig(ops={"run_sql_query": config})
 
     @dg.job(

@@ -160,8 +160,13 @@ class ViewQuery(ResultOptions):
         return [Filter(each.column.value, Operator(each.operator.value), exact(each.value)) for each in self.where]
 
 
-def view_query_model(views: Sequence[View]) -> type[ViewQuery]:
-    """The config of `view_query` over these views, with their names and columns as enumerations."""
+def view_query_model(names: Sequence[str], views: Sequence[View]) -> type[ViewQuery]:
+    """The config of `view_query` over these views, with their names and columns as enumerations.
+
+    Args:
+        names: of all views; what files that do not compile call their columns is not known.
+        views: of the files that compile.
+    """
     columns = _words("ColumnName", {column.name for view in views for column in view.columns})
     operators = _words("OperatorName", Operator)
     filter_model = create_model(
@@ -174,22 +179,23 @@ def view_query_model(views: Sequence[View]) -> type[ViewQuery]:
     return create_model(
         "ViewQuery",
         __base__=ViewQuery,
-        view=(_words("ViewName", [view.name for view in views]), Field(description="The view to read.")),
+        view=(_words("ViewName", names), Field(description="The view to read.")),
         columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),  # type: ignore[valid-type]
         where=(list[filter_model], Field([], description="All of these must hold.")),
     )
 
 
 def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
-    """Refuse what the serving layer would refuse, without a server.
+    """Refuse what the serving layer would refuse, without a server; it alone knows a view whose file does not compile.
 
     Raises:
         BadRequestError: a column that the view lacks, or one asked for twice; an operator or value that does not fit
             the column's type.
     """
-    view = views[query.view.value]
-    check_columns(view, query.column_names())
-    condition(query.filters(), view.columns)
+    view = views.get(query.view.value)
+    if view is not None:
+        check_columns(view, query.column_names())
+        condition(query.filters(), view.columns)
 
 
 def check_parity_options(options: ParityOptions) -> None:
@@ -202,13 +208,13 @@ def check_parity_options(options: ParityOptions) -> None:
         raise BadRequestError("everything and sample exclude each other", hint="leave one of them out")
 
 
-def check_sql_query(query: SqlQuery, views: Mapping[str, View]) -> None:
+def check_sql_query(query: SqlQuery, views: Sequence[str]) -> None:
     """Refuse what the serving layer would refuse, without a server.
 
     Raises:
         BadRequestError: not one SELECT over known views, or parameters that do not fit it.
     """
-    check_parameters(guard(query.sql, views.keys()), query.parameters)
+    check_parameters(guard(query.sql, views), query.parameters)
     for name, value in query.parameters.items():
         if not all(isinstance(item, _SCALARS) for item in (value if isinstance(value, list) else [value])):
             raise BadRequestError(f"parameter :{name}: neither text, number, boolean, nor a list of them")

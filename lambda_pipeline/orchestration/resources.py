@@ -11,28 +11,27 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from lambda_pipeline.api import open_deployment
+from lambda_pipeline.api import server_urls
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import ConfigurationError
 from lambda_pipeline.serving import Serving
 from lambda_pipeline.settings import load_settings
-from lambda_pipeline.views import View, load_views
+from lambda_pipeline.views import ViewFolder, read_views
 
 
 @lru_cache(maxsize=8)
-def deployed_views(folder: Path) -> tuple[View, ...]:
-    """The compiled views of this process: read once, so that assets, sensor and runs speak of the same ones.
+def deployed_views(folder: Path) -> ViewFolder:
+    """The view definitions of this process: read once, so that assets, sensor and runs speak of the same ones.
 
     Raises:
-        ViewDefinitionError: a definition is malformed or not supported.
-        ConfigurationError: the folder holds no definition.
+        ConfigurationError: the folder is missing, or holds no definition.
     """
-    views = load_views(folder)
-    if not views:
+    found = read_views(folder)
+    if found == ViewFolder(()):
         raise ConfigurationError(
             f"there is no view definition in {folder}", hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS"
         )
-    return views
+    return found
 
 
 class DeploymentResource(dg.ConfigurableResource[Any]):
@@ -48,7 +47,8 @@ class DeploymentResource(dg.ConfigurableResource[Any]):
         """
         if self._deployment is None:
             settings = load_settings()
-            self._deployment = open_deployment(settings, deployed_views(settings.view_definitions))
+            folder = deployed_views(settings.view_definitions)
+            self._deployment = Deployment(server_urls(settings), folder.views, settings, folder.broken)
         return self._deployment
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 (Dagster's signature)

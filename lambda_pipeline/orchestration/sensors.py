@@ -16,8 +16,9 @@ import dagster as dg
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
+from lambda_pipeline.errors import LambdaPipelineError
 from lambda_pipeline.orchestration import asset_checks, metadata
-from lambda_pipeline.orchestration.assets import SPEED_LAYER, batch_key, generation_before
+from lambda_pipeline.orchestration.assets import SPEED_LAYER, batch_key, definition_problems, generation_before
 from lambda_pipeline.orchestration.jobs import NIGHTLY_REFRESH
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
@@ -81,15 +82,21 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settings: Settings) -> dg.SensorResult:
-    tick = run_tick(deployment.poller, settings)
+    failed_before = _reported_failure(context.instance)
+    try:
+        tick = run_tick(deployment.poller, settings)
+    except LambdaPipelineError as error:
+        _report_failure(context.instance, error, failed_before, settings)
+        raise
     progress = Progress.read(context.cursor)
-    due = time.time() - progress.reported_at >= settings.report_interval_s
+    due = failed_before is not None or time.time() - progress.reported_at >= settings.report_interval_s
     events: list[Event] = []
     if due or tick.changed:
         events.append(dg.AssetMaterialization(SPEED_LAYER, metadata=metadata.describe_tick(tick, deployment)))
     if due:
         events += asset_checks.to_evaluations(asset_checks.check_speed_layer(SPEED_LAYER, tick, deployment))
         events += _external_refresh_events(context.instance, deployment)
+        events += _failed_definition_events(deployment)
         progress = replace(progress, reported_at=time.time())
     requests = _request_refresh(context.instance, deployment, tick)
     return dg.SensorResult(
@@ -98,6 +105,28 @@ def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settin
         cursor=str(replace(progress, frontier=tick.frontier.isoformat()) if tick.frontier else progress),
         asset_events=events,
     )
+
+
+def _reported_failure(instance: dg.DagsterInstance) -> tuple[str, float] | None:
+    """Code and time of the failure that the check of coverage shows; None when it passes, or fails for a gap."""
+    check = dg.AssetCheckKey(SPEED_LAYER, asset_checks.COVERAGE)
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key([check]).get(check)
+    evaluation = found.evaluation if found else None
+    code = evaluation.metadata.get("error") if evaluation and not evaluation.passed else None
+    return (str(code.value), found.create_timestamp) if found and code else None
+
+
+def _report_failure(
+    instance: dg.DagsterInstance, error: LambdaPipelineError, before: tuple[str, float] | None, settings: Settings
+) -> None:
+    """Let the checks of the speed layer fail: a tick that raises reports nothing by itself.
+
+    A failure that goes on is reported again after `report_interval_s`, not in every tick.
+    """
+    if before and before[0] == error.code and time.time() - before[1] < settings.report_interval_s:
+        return
+    for evaluation in asset_checks.to_evaluations(asset_checks.failed_speed_layer(SPEED_LAYER, error)):
+        instance.report_runless_asset_event(evaluation)
 
 
 def _interval_s(settings: Settings) -> int:
@@ -110,7 +139,7 @@ def _external_refresh_events(instance: dg.DagsterInstance, deployment: Deploymen
     generation = deployment.serving.generation()
     if generation is None or (datetime.now(UTC) - generation.published_at).total_seconds() < OWN_REPORT_S:
         return []
-    keys = [batch_key(view.name) for view in deployment.views if view.name in generation.views]
+    keys = [batch_key(name) for name in sorted(_view_names(deployment)) if name in generation.views]
     known = {
         record.asset_entry.asset_key: record.asset_entry.last_materialization
         for record in instance.get_asset_records(keys)
@@ -126,6 +155,23 @@ def _external_refresh_events(instance: dg.DagsterInstance, deployment: Deploymen
     ]
 
 
+def _failed_definition_events(deployment: Deployment) -> Sequence[Event]:
+    """The failed check of each view that is not as its file defines it: no run may look at it for a day."""
+    problems = definition_problems(deployment, deployment.serving.generation())
+    names = _view_names(deployment)
+    return asset_checks.to_evaluations(
+        [
+            asset_checks.definition_result(batch_key(name), problem)
+            for name, problem in problems.items()
+            if name in names
+        ]
+    )
+
+
+def _view_names(deployment: Deployment) -> set[str]:
+    return {view.name for view in deployment.views} | {file.view for file in deployment.broken}
+
+
 def _reported_generation(event: dg.EventLogEntry | None) -> int:
     """The generation number in a materialization; 0 without one."""
     entry = event.asset_materialization.metadata.get("generation") if event and event.asset_materialization else None
@@ -134,9 +180,13 @@ def _reported_generation(event: dg.EventLogEntry | None) -> int:
 
 def _batch_view_events(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[Event]:
     view = generation.views[key.path[-1]]
+    results = [
+        *asset_checks.check_batch_view(key, generation, before),
+        asset_checks.definition_result(key, generation.failures.get(view.view.name, "")),
+    ]
     return [
         dg.AssetMaterialization(key, metadata=metadata.describe_refresh(view, generation, before)),
-        *asset_checks.to_evaluations(asset_checks.check_batch_view(key, generation, before)),
+        *asset_checks.to_evaluations(results),
     ]
 
 

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from psycopg import sql
 
@@ -22,13 +21,14 @@ from lambda_pipeline.errors import (
     CoverageGapError,
     NoGenerationError,
     RedisUnavailableError,
+    SettingsChangedError,
     StaleAnswerError,
     ViewNotPublishedError,
 )
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.merge import MergeInput
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import ResourceKey, SnapshotMark, marked_snapshot, open_tables
+from lambda_pipeline.source import HapiSource, ResourceKey, SnapshotMark, marked_snapshot, open_tables
 from lambda_pipeline.speed import coverage
 from lambda_pipeline.speed.entry import LIVE_WINDOW_SEQ, PackedEntry, member, rows_key
 from lambda_pipeline.speed.flatten_changes import flatten_changes
@@ -98,22 +98,28 @@ def open_live(
         SourceBusyError: the shape of HAPI's tables is being changed, and they are to be read.
     """
     # An answer from the overlay does not touch HAPI's tables, so it does not wait for a migration of them either.
-    hapi_schema = settings.hapi_schema if hold_source else None
+    configured = HapiSource.of(settings)
+    source = configured if hold_source else None
     if digests is None:
         with database.connect() as connection:
             digests = published_digests(connection)
-    for _ in range(_ATTEMPTS):
+    if unpublished := [name for name in names if name not in digests]:
+        with database.connect() as connection:
+            _published_view(_require(published(connection), configured), unpublished[0])
+    for attempt in range(_ATTEMPTS):
         overlay_read, trouble = _read_overlay(overlay, {name: _published_digest(digests, name) for name in names})
-        with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema) as mark:
-            generation = _require(published(connection))
+        if trouble and attempt == 0 and overlay is not None:
+            logger.warning("%s", trouble)
+        with database.connect() as connection, marked_snapshot(connection, source=source) as mark:
+            generation = _require(published(connection), configured)
             views = {name: _published_view(generation, name) for name in names}
             expected, digests = digests, {name: known.view.digest for name, known in generation.views.items()}
             if any(view.digest != expected[name] for name, view in views.items()):
                 continue  # the overlay was asked for rows of other definitions
             read = _LiveRead(connection, settings, generation, mark, views)
             lacking = read.find_lack(overlay_read, trouble, freshness_target_s)
-            if lacking and hapi_schema is None:
-                hapi_schema = settings.hapi_schema
+            if lacking and source is None:
+                source = configured
                 continue  # the tables must be locked before the snapshot that reads them
             yield read.window(lacking) if lacking or overlay_read is None else read.merge(overlay_read)
             return
@@ -121,20 +127,25 @@ def open_live(
 
 
 @contextmanager
-def open_batch(database: Database, names: Collection[str], *, hapi_schema: str | None = None) -> Iterator[OpenRead]:
+def open_batch(
+    database: Database, settings: Settings, names: Collection[str], *, hold_source: bool = False
+) -> Iterator[OpenRead]:
     """The published generation alone.
 
     Args:
         database: HAPI's database.
+        settings: HAPI's schema and zone.
         names: the views asked.
-        hapi_schema: schema of HAPI's tables, if the caller reads them in the same snapshot.
+        hold_source: whether the caller reads HAPI's tables in the same snapshot.
 
     Raises:
         NoGenerationError, ViewNotPublishedError: it does not hold what was asked.
         SourceBusyError: the shape of HAPI's tables is being changed, and they are to be read.
     """
-    with database.connect() as connection, marked_snapshot(connection, hapi_schema=hapi_schema):
-        generation = _require(published(connection))
+    configured = HapiSource.of(settings)
+    source = configured if hold_source else None
+    with database.connect() as connection, marked_snapshot(connection, source=source):
+        generation = _require(published(connection), configured)
         inputs = {name: MergeInput(_published_view(generation, name), generation.views[name].table) for name in names}
         quarantined = tuple(found for _, found in _batch_quarantine(connection, names))
         yield OpenRead(connection, inputs, generation.mark, generation, (_name_batch(generation),), quarantined)
@@ -152,17 +163,15 @@ def open_source(
         views: definitions for what is not published.
         names: the views asked.
     """
-    snapshot = partial(marked_snapshot, read_only=False, hapi_schema=settings.hapi_schema)
-    with database.connect() as connection, snapshot(connection) as mark:
+    source = HapiSource.of(settings)
+    with database.connect() as connection, marked_snapshot(connection, read_only=False, source=source) as mark:
         connection.execute("SET LOCAL jit = off")
         generation = published(connection)
         definitions = {
             name: generation.views[name].view if generation and name in generation.views else views[name]
             for name in names
         }
-        tables = open_tables(
-            connection, settings.hapi_schema, settings.source_timezone, {view.resource for view in definitions.values()}
-        )
+        tables = open_tables(connection, source, {view.resource for view in definitions.values()})
         filler = Filler(connection, tables, settings.build_chunk_rows)
         inputs, quarantined = {}, []
         for name, view in definitions.items():
@@ -234,18 +243,17 @@ class _LiveRead:
         """Raise unless the changes since the generation may be read from HAPI's tables, and can be."""
         if not self.settings.read_source_on_gap:
             raise refusal
-        if self.generation.mark.cluster != self.mark.cluster:
-            raise CoverageGapError("the published generation is of another database", hint="run a refresh")
-        if not self.generation.mark.reaches(self.mark):
+        broken = self.generation.mark.find_break(self.mark)
+        if broken:
             raise CoverageGapError(
-                "the published generation is too many transactions old to tell what changed since",
+                f"nothing can tell what changed since the published generation: {broken}",
                 hint="run a refresh, which will be a full one",
             )
 
     def window(self, note: str) -> OpenRead:
         """Everything since the generation from HAPI's tables, in this snapshot, in place of the overlay."""
         types = {view.resource for view in self.views.values()}
-        tables = open_tables(self.connection, self.settings.hapi_schema, self.settings.source_timezone, types)
+        tables = open_tables(self.connection, HapiSource.of(self.settings), types)
         changes = changes_since_generation(self.connection, tables, self.generation, self.mark, types)
         if len(changes) > self.settings.overlay_max_entries:
             raise CoverageGapError(
@@ -288,7 +296,6 @@ def _read_overlay(overlay: Overlay | None, digests: Mapping[str, str]) -> tuple[
     try:
         return overlay.read(digests), ""
     except RedisUnavailableError as error:
-        logger.warning("speed layer: %s", error)
         return None, f"the speed layer is down ({error.message})"
 
 
@@ -315,32 +322,39 @@ def _batch_quarantine(connection: Connection, names: Collection[str]) -> list[tu
     return [(member(key), QuarantinedResource(view, str(key), reason)) for view, key, reason in keys]
 
 
-def _require(generation: Generation | None) -> Generation:
+def _require(generation: Generation | None, source: HapiSource) -> Generation:
     if generation is None:
-        raise NoGenerationError(
-            "no generation has been published yet", hint="run lambda-pipeline refresh, or ask with mode source"
-        )
+        raise _no_generation()
+    changed = generation.mark.find_change(source)
+    if changed:
+        raise SettingsChangedError(f"{changed} since the published generation was made")
     return generation
+
+
+def _no_generation() -> NoGenerationError:
+    hint = "run lambda-pipeline refresh, or ask with mode source"
+    return NoGenerationError("no generation has been published yet", hint=hint)
 
 
 def _published_view(generation: Generation, name: str) -> View:
     known = generation.views.get(name)
     if known is None:
-        raise _not_published(name)
+        raise _not_published(name, generation.failures.get(name, ""))
     return known.view
 
 
 def _published_digest(digests: Mapping[str, str], name: str) -> str:
     if not digests:
-        _require(None)
+        raise _no_generation()
     if name not in digests:
         raise _not_published(name)
     return digests[name]
 
 
-def _not_published(name: str) -> ViewNotPublishedError:
+def _not_published(name: str, failure: str = "") -> ViewNotPublishedError:
+    why = f": {failure}" if failure else ""
     return ViewNotPublishedError(
-        f"view {name} is not in the published generation", hint="run a refresh, or ask with mode source"
+        f"view {name} is not in the published generation{why}", hint="run a refresh, or ask with mode source"
     )
 
 

@@ -13,8 +13,8 @@ import psycopg
 from psycopg import sql
 
 from lambda_pipeline.batch.generation import Generation, published, published_digests
-from lambda_pipeline.database import Database, reason
-from lambda_pipeline.errors import BadRequestError, QuarantinedError, QueryFailedError, suggest
+from lambda_pipeline.database import Database
+from lambda_pipeline.errors import BadRequestError, QuarantinedError, suggest
 from lambda_pipeline.serving.answer import Answer, Counts, Mode
 from lambda_pipeline.serving.filters import Filter, condition
 from lambda_pipeline.serving.frames import columns_of, to_frame
@@ -22,8 +22,8 @@ from lambda_pipeline.serving.merge import MergeInput, batch_only, gains_and_loss
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
+from lambda_pipeline.serving.statement import Limits, Result, query_failed, run
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source.flatten import is_data_error
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.views.view import Column, View
 
@@ -73,6 +73,7 @@ class Serving:
         Raises:
             BadRequestError: unknown view, column, operator or value.
             AnswerRefusedError: the answer cannot be shown to be right; see its subclasses.
+            AnswerTooLargeError: more rows or bytes than the settings allow.
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
@@ -90,7 +91,7 @@ class Serving:
                 matching=matching,
                 limit=sql.Literal(options.limit),
             )
-            rows = self._execute(read, statement, {**merged.parameters, **parameters}).fetchall()
+            rows = self._execute(read, statement, {**merged.parameters, **parameters}).rows
             given = counts if options.mode == "live" else None
             answer = _make_answer(read, options.mode, rows, shown, counts.total, given)
         return replace(answer, seconds=time.monotonic() - began)
@@ -114,6 +115,7 @@ class Serving:
         Raises:
             BadRequestError: not one SELECT over known views, or parameters that do not fit it.
             AnswerRefusedError: the answer cannot be shown to be right; see its subclasses.
+            AnswerTooLargeError: more rows or bytes than the settings allow.
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
@@ -126,9 +128,9 @@ class Serving:
             limited = sql.SQL("SELECT * FROM ({}\n) AS answer LIMIT {}").format(
                 sql.SQL(guarded.text), sql.Literal(options.limit)
             )
-            cursor = self._execute(read, *_over(inputs, limited, values))
-            columns = columns_of(cursor.description)
-            rows = cursor.fetchall()
+            result = self._execute(read, *_over(inputs, limited, values), question=guarded.text)
+            columns = columns_of(result.description)
+            rows = result.rows
             counts = self._count_sql(read, inputs, guarded, values) if options.compare else None
             total = counts.total if counts else len(rows)
             if counts is None and options.limit is not None and len(rows) == options.limit:
@@ -138,7 +140,7 @@ class Serving:
 
     def generation(self) -> Generation | None:
         """The published generation; None before the first."""
-        with self.database.connect() as connection:
+        with _errors_of_queries(), self.database.connect() as connection:
             return published(connection)
 
     def close(self) -> None:
@@ -148,7 +150,7 @@ class Serving:
             self.overlay.close()
 
     def _published_digests(self) -> dict[str, str]:
-        with self.database.connect() as connection:
+        with _errors_of_queries(), self.database.connect() as connection:
             return published_digests(connection)
 
     @contextmanager
@@ -159,35 +161,33 @@ class Serving:
             overlay = self.overlay if self.settings.speed_layer else None
             target = options.freshness_target_s
             if target is None:
-                target = self.settings.freshness_target_s
+                target = self.settings.oldest_frontier_s
             opened = open_live(self.database, overlay, self.settings, names, freshness_target_s=target, digests=digests)
         elif options.mode == "batch":
-            opened = open_batch(self.database, names)
+            opened = open_batch(self.database, self.settings, names)
         elif options.mode == "source":
             opened = open_source(self.database, self.settings, self.views, names)
         else:
             raise BadRequestError(f"unknown mode {options.mode}", hint="live, batch or source")
-        try:
-            with opened as read:
-                if read.quarantined and not options.accept_quarantined:
-                    raise QuarantinedError(
-                        f"{len(read.quarantined)} resources cannot be read, first {read.quarantined[0].resource}",
-                        hint="correct them in HAPI, or accept an answer without them",
-                    )
-                yield read
-        except psycopg.Error as error:
-            raise query_failed(error) from error
+        with _errors_of_queries(), opened as read:
+            if read.quarantined and not options.accept_quarantined:
+                raise QuarantinedError(
+                    f"{len(read.quarantined)} resources cannot be read, first {read.quarantined[0].resource}",
+                    hint="correct them in HAPI, or accept an answer without them",
+                )
+            yield read
 
     def _execute(
-        self, read: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any]
-    ) -> psycopg.Cursor[tuple[Any, ...]]:
+        self, read: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any], *, question: str = ""
+    ) -> Result:
         timeout = sql.SQL("SET LOCAL statement_timeout = {}").format(
             sql.Literal(int(self.settings.query_timeout_s * 1000))
         )
         read.connection.execute(timeout)
         # The second fence around an analyst's SQL: a name that is not in the WITH clause finds nothing.
         read.connection.execute("SET LOCAL search_path = ''")
-        return read.connection.execute(statement, dict(parameters))
+        limits = Limits(self.settings.answer_max_rows, self.settings.answer_max_bytes)
+        return run(read.connection, statement, parameters, limits=limits, question=question)
 
     def _count_view(
         self, read: OpenRead, merge_input: MergeInput, matching: sql.Composed, parameters: Mapping[str, Any]
@@ -225,9 +225,17 @@ class Serving:
         return int(total)
 
     def _fetch_one(self, read: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-        row = self._execute(read, statement, parameters).fetchone()
-        assert row is not None
+        (row,) = self._execute(read, statement, parameters).rows
         return row
+
+
+@contextmanager
+def _errors_of_queries() -> Iterator[None]:
+    """Errors of PostgreSQL as errors of a question, without its text."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise query_failed(error) from None
 
 
 def _over(
@@ -304,27 +312,6 @@ def _make_answer(
         quarantined=read.quarantined,
         notes=read.notes,
     )
-
-
-_IN_SQL = {
-    "22P02": "a text cannot be converted to the type that the statement asks for",
-    "22003": "a number is out of range for its type",
-    "22007": "a text cannot be read as a date or time; a FHIR date may be a year alone",
-    "22008": "a date or time is out of range",
-    "22012": "division by zero",
-    "21000": "a subquery that stands for one value gives several rows",
-}
-"""What an SQLSTATE means in a question; for the body of a resource it means something else (`source.flatten`)."""
-
-
-def query_failed(error: psycopg.Error) -> QueryFailedError:
-    """What went wrong, without PostgreSQL's quotation of the value that it could not use."""
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return QueryFailedError("the query took too long", hint="narrow it, or raise LAMBDA_PIPELINE_QUERY_TIMEOUT_S")
-    if is_data_error(error):
-        state = error.sqlstate or ""
-        return QueryFailedError(_IN_SQL.get(state, f"a value does not fit what is done with it (SQLSTATE {state})"))
-    return QueryFailedError(reason(error))
 
 
 # Both sides run in one statement, on one snapshot; the difference is one of multisets.

@@ -17,12 +17,22 @@ from lambda_pipeline.source.keys import ResourceKey
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A resource whose text was read outside the bulk path."""
+    """A resource whose text was read outside the bulk path.
+
+    Attributes:
+        res_id: HAPI's primary key.
+        key: its identity.
+        version: the version that the text is of.
+        last_updated: HAPI's timestamp.
+        meta_source: `meta.source` of that version; None when there is none.
+        text: JSON.
+    """
 
     res_id: int
     key: ResourceKey
     version: int
     last_updated: datetime
+    meta_source: str | None
     text: str
 
 

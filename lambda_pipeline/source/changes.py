@@ -67,7 +67,7 @@ def changes_since(
     """
     narrowed = sql.SQL("TRUE")
     if updated_since is not None:
-        narrowed = sql.SQL("r.res_updated >= %(updated_since)s AT TIME ZONE %(zone)s")
+        narrowed = sql.SQL(_UPDATED_SINCE)
     among = sql.SQL("TRUE" if res_ids is None else "res_id = ANY (%(res_ids)s)")
     resources = tables.schema.table("hfj_resource")
     written = [sql.SQL(_RESOURCE_WRITTEN).format(resources=resources, narrowed=narrowed, among=among)]
@@ -147,6 +147,13 @@ def _change(
     key = ResourceKey(partition, resource_type, logical_id)
     return Change(res_id, key, version, last_updated, deleted, fingerprint)
 
+
+# When summer time ends, local time goes back: what is written after that has a local time before that of the bound. So
+# the bound is also counted back from the local time of now, and of a minute later, should it end during the statement.
+_UPDATED_SINCE = """r.res_updated >= least(
+            %(updated_since)s AT TIME ZONE %(zone)s,
+            now() AT TIME ZONE %(zone)s - (now() - %(updated_since)s),
+            (now() + interval '1 minute') AT TIME ZONE %(zone)s - (now() + interval '1 minute' - %(updated_since)s))"""
 
 _RESOURCE_WRITTEN = """SELECT r.res_id FROM {resources} r
          WHERE age(r.xmin) <= age(%(since)s::text::xid8::xid) AND r.res_type = ANY (%(types)s) AND {narrowed}

@@ -32,6 +32,7 @@ DATA_ERRORS = {
     "22023": "a value has another JSON type than its column or condition needs, or is not base64",
     "22030": "the body repeats a key",
     "21000": "a column that is not a collection has more than one value",
+    "54000": "a value or a row is larger than PostgreSQL can store",
     "54001": "the body is nested too deeply",
 }
 

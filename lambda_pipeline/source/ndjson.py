@@ -14,28 +14,39 @@ from typing import IO, cast
 
 from lambda_pipeline.errors import BadDataError
 
+GZIP = b"\x1f\x8b"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a file; `number` counts from 1, including empty lines."""
+    """One line of a file.
+
+    Attributes:
+        number: counts from 1, including empty lines.
+        text: its content; None if it is not UTF-8.
+    """
 
     number: int
-    text: str
+    text: str | None
 
 
 def read_lines(path: Path) -> Iterator[Line]:
     """Read an NDJSON file line by line, without its empty lines.
 
     Raises:
-        BadDataError: the file cannot be read to its end, or a line is not UTF-8.
+        BadDataError: the file cannot be read to its end.
     """
     with _opened(path) as file:
         for number, data in enumerate(file, start=1):
             if data.strip():
-                try:
-                    yield Line(number, data.decode("utf-8-sig"))
-                except UnicodeDecodeError:
-                    raise BadDataError(f"{path.name} line {number}: is not UTF-8") from None
+                yield Line(number, _decode(data))
+
+
+def _decode(data: bytes) -> str | None:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
 
 
 def read_content(path: Path) -> bytes:
@@ -51,7 +62,12 @@ def read_content(path: Path) -> bytes:
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
-        with cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
-            yield file
+        with path.open("rb") as raw:
+            # By content: files lose their suffix on the way, or are unpacked and keep it.
+            if raw.peek(2)[:2] == GZIP:
+                with gzip.open(raw) as unpacked:
+                    yield cast("IO[bytes]", unpacked)
+            else:
+                yield raw
     except (OSError, EOFError, zlib.error) as error:
         raise BadDataError(f"{path.name}: cannot be read to its end: {error}") from None

@@ -1,6 +1,7 @@
 """Which of HAPI's tables and columns exist in this database: HAPI's versions differ, and upgrades leave old shapes.
 
-What is read from them stands in `tables.py`, `changes.py` and `inventory.py`.
+What is read from them stands in `tables.py`, `changes.py` and `inventory.py`; which relations they are, in
+`relations.py`.
 """
 
 from collections.abc import Mapping
@@ -10,14 +11,7 @@ from psycopg import sql
 
 from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.errors import SourceError
-
-REQUIRED = {
-    "hfj_resource": ("res_id", "res_type", "res_ver", "res_updated", "res_deleted_at"),
-    "hfj_res_ver": ("res_id", "res_ver", "res_encoding", "res_updated"),
-    "hfj_res_tag": ("res_id", "tag_id"),
-    "hfj_tag_def": ("tag_id", "tag_type", "tag_system", "tag_code", "tag_display"),
-}
-OPTIONAL = ("hfj_forced_id",)
+from lambda_pipeline.source.columns import REQUIRED, TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +42,26 @@ class HapiSchema:
         """Whether logical ids must be looked up in `hfj_forced_id`."""
         return self.unfilled_fhir_id and self.has("hfj_forced_id", "forced_id")
 
+    @property
+    def provenance(self) -> bool:
+        """Whether `meta.source` of old versions must be looked up in `hfj_res_ver_prov`.
+
+        HAPI 8.0 and newer does so only when it is told to. Its tables show 8.4 or newer, by `res_type_id`.
+        """
+        return self.has("hfj_res_ver_prov", "res_ver_pid") and not self.has("hfj_resource", "res_type_id")
+
 
 def read_schema(connection: Connection, schema: str) -> HapiSchema:
-    """Read which of HAPI's tables and columns exist.
+    """Read which columns HAPI's tables have, once `read_relations` has shown that they can be read exactly.
 
     Raises:
-        SourceError: a table or column that is needed is missing, or the role may not read it.
+        SourceError: a column that is needed is missing, or the role may not read a table.
     """
-    rows = connection.execute(_COLUMNS, {"schema": schema, "tables": [*REQUIRED, *OPTIONAL]}).fetchall()
+    rows = connection.execute(_COLUMNS, {"schema": schema, "tables": list(TABLES)}).fetchall()
     found = {table: frozenset(columns) for table, columns, _ in rows}
-    missing = [table for table in REQUIRED if table not in found]
-    if missing:
-        raise SourceError(
-            f"HAPI's tables {', '.join(missing)} are missing in schema {schema}",
-            hint="is HAPI_DB_URL the database of a HAPI FHIR JPA server, and LAMBDA_PIPELINE_HAPI_SCHEMA its schema?",
-        )
-    unreadable = [table for table, _, readable in rows if not readable]
+    unreadable = {table for table, _, readable in rows if not readable}
+    if "res_type_id" in found["hfj_resource"]:
+        unreadable -= {"hfj_res_ver_prov"}  # HAPI 8.4 and newer does not read it
     if unreadable:
         raise SourceError(
             f"this role may not read {', '.join(sorted(unreadable))}", hint="GRANT SELECT; see sql/roles.sql"
@@ -89,6 +87,6 @@ SELECT c.relname::text, array_agg(a.attname::text), bool_and(has_table_privilege
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE n.nspname = %(schema)s AND c.relname = ANY (%(tables)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ WHERE n.nspname = %(schema)s AND c.relname = ANY (%(tables)s) AND c.relkind IN ('r', 'p')
  GROUP BY c.relname
 """

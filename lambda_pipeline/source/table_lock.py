@@ -12,7 +12,7 @@ from psycopg import sql
 
 from lambda_pipeline.database import Connection
 from lambda_pipeline.errors import SourceBusyError
-from lambda_pipeline.source.schema import OPTIONAL, REQUIRED
+from lambda_pipeline.source.columns import TABLES
 
 LOCK_TIMEOUT_S = 10
 """How long a reader waits while the shape of a table is being changed."""
@@ -20,7 +20,7 @@ LOCK_TIMEOUT_S = 10
 
 def readable_tables(connection: Connection, schema: str) -> list[sql.Identifier]:
     """HAPI's tables that exist and may be read; call it before the transaction, since it takes a snapshot."""
-    rows = connection.execute(_READABLE, {"schema": schema, "tables": [*REQUIRED, *OPTIONAL]})
+    rows = connection.execute(_READABLE, {"schema": schema, "tables": list(TABLES)})
     return [sql.Identifier(schema, name) for (name,) in rows]
 
 

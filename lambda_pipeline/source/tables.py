@@ -16,6 +16,7 @@ from psycopg import sql
 
 from lambda_pipeline.database import Connection
 from lambda_pipeline.source.bodies import Body, Unreadable, UnreadableBodyError, as_jsonb, read_body
+from lambda_pipeline.source.identity import HapiSource
 from lambda_pipeline.source.keys import NO_PARTITION, Member, ResourceKey, ResourceRange
 from lambda_pipeline.source.schema import HapiSchema, read_schema
 
@@ -88,7 +89,7 @@ class HapiTables:
         query = self.compose(
             _STORED,
             body=as_jsonb(sql.SQL("v.res_text_vc")),
-            source_uri=sql.SQL("v.source_uri" if self.schema.has("hfj_res_ver", "source_uri") else "NULL::text"),
+            meta_source=self._meta_source("v"),
             resource_condition=resources.condition("r"),
             version_condition=resources.condition("v"),
         )
@@ -105,6 +106,7 @@ class HapiTables:
             "given_ids": [body.key.id for body in bodies],
             "given_versions": [body.version for body in bodies],
             "given_updated": [body.last_updated for body in bodies],
+            "given_sources": [body.meta_source for body in bodies],
             "given_texts": [body.text for body in bodies],
         }
         return self._relation(query, parameters, complete=complete)
@@ -120,6 +122,7 @@ class HapiTables:
             _EXCEPTIONS,
             resource_condition=resources.condition("r"),
             version_condition=resources.condition("v"),
+            meta_source=self._meta_source("w"),
             large_object=sql.SQL(
                 "w.res_text::bigint" if self.schema.has("hfj_res_ver", "res_text") else "NULL::bigint"
             ),
@@ -128,7 +131,7 @@ class HapiTables:
         rows = connection.execute(query, {"resource_type": resource_type, **parameters}).fetchall()
         bodies: list[Body] = []
         unreadable: list[Unreadable] = []
-        for res_id, partition, logical_id, current, updated, version, encoding, text, large_object in rows:
+        for res_id, partition, logical_id, current, updated, version, encoding, text, large_object, meta_source in rows:
             key = ResourceKey(partition, resource_type, logical_id)
             if res_id in self.duplicates:
                 unreadable.append(Unreadable(res_id, key, current, "", _DUPLICATE))
@@ -138,7 +141,7 @@ class HapiTables:
             except UnreadableBodyError as error:
                 unreadable.append(Unreadable(res_id, key, current, "", str(error)))
             else:
-                bodies.append(Body(res_id, key, version, updated, body))
+                bodies.append(Body(res_id, key, version, updated, meta_source, body))
         return bodies, unreadable
 
     @property
@@ -167,19 +170,42 @@ class HapiTables:
             return sql.SQL("{}::integer").format(sql.Literal(NO_PARTITION))
         return sql.SQL("coalesce(r.partition_id, {})").format(sql.Literal(NO_PARTITION))
 
+    def _meta_source(self, version_row: str) -> sql.Composable:
+        """`meta.source` of a version row, as HAPI's answers have it: a URI, `#` and the id of the request."""
+        in_row = self.schema.has("hfj_res_ver", "request_id")
+        written = sql.SQL(_META_SOURCE).format(row=sql.Identifier(version_row)) if in_row else _NO_TEXT
+        if not self.schema.provenance:
+            return written
+        looked_up = sql.SQL(_META_SOURCE_LOOKED_UP).format(
+            source=sql.SQL(_META_SOURCE).format(row=sql.Identifier("p")),
+            provenance=self.schema.table("hfj_res_ver_prov"),
+            row=sql.Identifier(version_row),
+        )
+        return sql.SQL("coalesce({}, {})").format(written, looked_up)
+
     def _relation(self, query: sql.Composable, parameters: Mapping[str, Any], *, complete: bool) -> ResourceRelation:
         template = _COMPLETE if complete else _AS_STORED
-        wrapped = self.compose(template, raw=query, definitions=self.schema.table("hfj_tag_def"))
+        wrapped = self.compose(
+            template,
+            raw=query,
+            definitions=self.schema.table("hfj_tag_def"),
+            tag_version=self._tag_column("tag_version"),
+            tag_user_selected=self._tag_column("tag_user_selected"),
+        )
         return ResourceRelation(wrapped, {"zone": self.timezone, **parameters})
 
+    def _tag_column(self, name: str) -> sql.Composable:
+        """A column of tag definitions that HAPI before 6.6 does not have."""
+        return sql.Identifier("d", name) if self.schema.has("hfj_tag_def", name) else _NO_TEXT
 
-def open_tables(connection: Connection, schema: str, timezone: str, types: Collection[str]) -> HapiTables:
+
+def open_tables(connection: Connection, source: HapiSource, types: Collection[str]) -> HapiTables:
     """Read HAPI's tables as this snapshot shows them, for these resource types.
 
     Raises:
         SourceError: a table or column that is needed is missing, or the role may not read it.
     """
-    return HapiTables(read_schema(connection, schema), timezone).deduplicated(connection, types)
+    return HapiTables(read_schema(connection, source.schema), source.timezone).deduplicated(connection, types)
 
 
 # The range is a condition on both tables, since PostgreSQL does not derive one on v.res_id from one on r.res_id.
@@ -187,7 +213,7 @@ def open_tables(connection: Connection, schema: str, timezone: str, types: Colle
 # and looks up the resource of each, of every type; and it evaluates the condition for bodies that the join leaves out.
 _STORED = """
     SELECT r.res_id, {partition} AS partition, r.res_type::text AS type, {id} AS id, r.res_ver AS version,
-           r.res_updated AT TIME ZONE %(zone)s AS last_updated, {source_uri} AS source_uri,
+           r.res_updated AT TIME ZONE %(zone)s AS last_updated, {meta_source} AS meta_source,
            {body} AS body
       FROM {resources} r
       {forced_ids}
@@ -197,16 +223,23 @@ _STORED = """
        AND CASE WHEN v.res_encoding = 'JSON' AND r.res_ver = v.res_ver THEN left(v.res_text_vc, 1) = '{{'
                 ELSE FALSE END"""
 
+_NO_TEXT = sql.SQL("NULL::text")
+
+_META_SOURCE = "nullif(concat({row}.source_uri, '#' || nullif({row}.request_id, '')), '')"
+
+_META_SOURCE_LOOKED_UP = "(SELECT {source} FROM {provenance} p WHERE p.res_ver_pid = {row}.pid)"
+
 _GIVEN = """
     SELECT g.res_id, g.partition, %(resource_type)s::text AS type, g.id, g.version, g.last_updated,
-           NULL::text AS source_uri, {body} AS body
+           g.meta_source, {body} AS body
       FROM unnest(%(given_res_ids)s::bigint[], %(given_partitions)s::integer[], %(given_ids)s::text[],
-                  %(given_versions)s::bigint[], %(given_updated)s::timestamptz[], %(given_texts)s::text[])
-           AS g(res_id, partition, id, version, last_updated, text)"""
+                  %(given_versions)s::bigint[], %(given_updated)s::timestamptz[], %(given_sources)s::text[],
+                  %(given_texts)s::text[])
+           AS g(res_id, partition, id, version, last_updated, meta_source, text)"""
 
 _EXCEPTIONS = """
 SELECT e.res_id, e.partition, e.id, e.res_ver, e.last_updated, w.res_ver, w.res_encoding, w.res_text_vc,
-{large_object}
+       {large_object}, {meta_source}
   FROM (SELECT r.res_id, {partition} AS partition, {id} AS id, r.res_ver,
                r.res_updated AT TIME ZONE %(zone)s AS last_updated
           FROM {resources} r
@@ -254,7 +287,7 @@ SELECT raw.partition, raw.type, raw.id, raw.version, raw.last_updated,
            jsonb_build_object(
                'versionId', raw.version::text,
                'lastUpdated', to_char(raw.last_updated AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"'),
-               'source', raw.source_uri, 'profile', tags.profile, 'security', tags.security, 'tag', tags.tag))) AS
+               'source', raw.meta_source, 'profile', tags.profile, 'security', tags.security, 'tag', tags.tag))) AS
                body
   FROM ({raw}) AS raw
   LEFT JOIN LATERAL (
@@ -264,5 +297,6 @@ SELECT raw.partition, raw.type, raw.id, raw.version, raw.last_updated,
          FROM {tags} t
          JOIN {definitions} d ON d.tag_id = t.tag_id
         CROSS JOIN LATERAL (SELECT jsonb_build_object(
-              'system', d.tag_system, 'code', d.tag_code, 'display', d.tag_display) AS coding) c
+              'system', d.tag_system, 'version', {tag_version}, 'code', d.tag_code, 'display', d.tag_display,
+              'userSelected', {tag_user_selected}) AS coding) c
         WHERE t.res_id = raw.res_id) tags ON TRUE"""

@@ -21,6 +21,7 @@ class GapReason(Enum):
 
     LOST = "{detail}"
     OTHER_DATABASE = "the overlay is of another database"
+    OTHER_SOURCE = "the overlay is of before this: {detail}"
     AHEAD = "the overlay is ahead of this database"
     BEGINS_LATER = "the overlay begins after the published generation"
     DEFINITION_MISSING = "the overlay has no rows for this definition of {detail}"
@@ -69,6 +70,10 @@ def find_gap(  # noqa: PLR0911 (one return for each reason)
         return Gap(GapReason.LOST, lost or "there is no overlay in Redis")
     if state.mark.cluster != generation.mark.cluster or (now and state.mark.cluster != now.cluster):
         return Gap(GapReason.OTHER_DATABASE)
+    # Generation and overlay must be made from the same tables by the same rules.
+    broken = state.mark.find_break(generation.mark)
+    if broken:
+        return Gap(GapReason.OTHER_SOURCE, broken)
     # A database that was put back in time, or a replica: it lacks changes that the overlay has.
     if now and not state.mark.covered_by(now):
         return Gap(GapReason.AHEAD)

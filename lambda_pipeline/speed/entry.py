@@ -22,6 +22,9 @@ LIVE_WINDOW_SEQ = 2**53 - 1
 _HEAD = re.compile(r'\{"k": \[-?\d+, "(?:[^"\\]|\\.)*"\], "s": (\d+)')
 _QUARANTINE = '"q": ["'
 
+_PART_CHARACTERS = 16 * 1024 * 1024
+"""PostgreSQL holds at most 256 MiB of elements in one jsonb array; a character has at most four bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackedEntry:
@@ -79,9 +82,18 @@ class PackedEntry:
         return cast("dict[str, Any]", json.loads(self.text))
 
 
-def join_packed(entries: Iterable[str]) -> str:
-    """Texts of packed entries as one JSON array: the parameter of `unpacked_entries`."""
-    return f"[{','.join(entries)}]"
+def join_packed(entries: Iterable[str]) -> list[str]:
+    """Texts of packed entries as JSON arrays of bounded size: the parameter of `unpacked_entries`."""
+    joined: list[str] = []
+    part: list[str] = []
+    size = 0
+    for text in entries:
+        if part and size + len(text) > _PART_CHARACTERS:
+            joined.append(f"[{','.join(part)}]")
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    return [*joined, f"[{','.join(part)}]"]
 
 
 def unpacked_entries(parameter: str) -> sql.Composed:
@@ -183,4 +195,4 @@ def in_pages(res_ids: Sequence[int], size: int) -> list[tuple[int, ...]]:
 
 
 _UNPACKED = """SELECT (entry -> 'k' ->> 0)::integer AS _partition, entry -> 'k' ->> 1 AS _id, entry -> 'r' AS _rows
-    FROM jsonb_array_elements({entries}::text::jsonb) AS entry"""
+    FROM unnest({entries}::text[]) AS part CROSS JOIN LATERAL jsonb_array_elements(part::jsonb) AS entry"""

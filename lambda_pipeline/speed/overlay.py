@@ -10,8 +10,7 @@ argument: docs/guarantees.md, "A poll becomes visible at once", "Gaps are seen" 
 import glob
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import NO_PARTITION, ResourceKey, SnapshotMark
 from lambda_pipeline.speed import coverage
 from lambda_pipeline.speed.entry import Entry, key_of, member, rows_name
+from lambda_pipeline.speed.redis_errors import redis_errors
 from lambda_pipeline.speed.state import OverlayState
 
 _SCRIPTS = Path(__file__).parent
@@ -113,7 +113,7 @@ class Overlay:
 
     def read_status(self) -> OverlayStatus:
         """State, and whether everything it speaks of is still there."""
-        with _redis_errors():
+        with redis_errors():
             with self.client.pipeline(transaction=True) as pipeline:
                 pipeline.info("server")
                 pipeline.hgetall(self.prefix + "state")
@@ -147,7 +147,7 @@ class Overlay:
             RedisUnavailableError: Redis cannot be read.
         """
         keys = {name: rows_name(name, digest) for name, digest in digests.items()}
-        with _redis_errors(), self.client.pipeline(transaction=True) as pipeline:
+        with redis_errors(), self.client.pipeline(transaction=True) as pipeline:
             pipeline.info("server")
             pipeline.hgetall(self.prefix + "state")
             pipeline.zrange(self.prefix + "polls", 0, -1)
@@ -170,13 +170,13 @@ class Overlay:
         """Fingerprints of the entries of these resources, in their order; None for a resource without an entry."""
         if not keys:
             return []
-        with _redis_errors():
+        with redis_errors():
             held = self.client.hmget(f"{self.prefix}seen:{resource_type}", [member(key) for key in keys])
         return cast("list[str | None]", held)
 
     def all_fingerprints(self, types: Sequence[str]) -> dict[ResourceKey, str]:
         """Fingerprints of all entries of these types."""
-        with _redis_errors(), self.client.pipeline(transaction=True) as pipeline:
+        with redis_errors(), self.client.pipeline(transaction=True) as pipeline:
             for resource_type in types:
                 pipeline.hgetall(f"{self.prefix}seen:{resource_type}")
             found = pipeline.execute()
@@ -216,7 +216,7 @@ class Overlay:
             "staged": sorted({entry.change.key.type for entry in entries}),
             "counts": {name: len(fields) for name, fields in staged.items()},
         }
-        with _redis_errors():
+        with redis_errors():
             with self.client.pipeline(transaction=False) as pipeline:
                 _write(pipeline, stage, staged)
                 pipeline.execute()
@@ -233,7 +233,7 @@ class Overlay:
         """Keys that hold entries, without the prefix; where the state was lost, Redis is searched for them."""
         if state is not None:
             return set(_keys(state))
-        with _redis_errors():
+        with redis_errors():
             found = self.client.scan_iter(match=glob.escape(self.prefix) + "*", count=10_000)
             names = {str(key).removeprefix(self.prefix) for key in found}
         return {name for name in names if name.startswith(("order:", "seen:", "rows:"))}
@@ -248,7 +248,7 @@ class Overlay:
         Returns:
             What was forgotten: nothing when a poll came in between, since the next one prunes.
         """
-        with _redis_errors():
+        with redis_errors():
             with self.client.pipeline(transaction=True) as pipeline:
                 pipeline.hgetall(self.prefix + "state")
                 pipeline.zrange(self.prefix + "polls", 0, -1)
@@ -272,14 +272,14 @@ class Overlay:
     def point_read(self, resource_type: str, logical_id: str, partition: int = NO_PARTITION) -> dict[str, Any] | None:
         """One captured resource; None when it has not changed since the published generation."""
         suffix = "" if partition == NO_PARTITION else f"@{partition}"
-        with _redis_errors():
+        with redis_errors():
             text = self.client.get(f"fhir:{resource_type}:{logical_id}{suffix}")
         return cast("dict[str, Any]", json.loads(cast("str", text))) if text else None
 
     def size_bytes(self, state: OverlayState) -> int:
         """Memory of everything it keeps, estimated by Redis from samples; one MEMORY USAGE per key."""
         names = ["state", "polls", *_keys(state)]
-        with _redis_errors(), self.client.pipeline(transaction=False) as pipeline:
+        with redis_errors(), self.client.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.memory_usage(self.prefix + name, samples=20)
             sizes = pipeline.execute()
@@ -287,7 +287,7 @@ class Overlay:
 
     def clear(self) -> None:
         """Forget everything; the next poll makes the overlay again from the source."""
-        with _redis_errors():
+        with redis_errors():
             self.client.unlink(self.prefix + "state")
 
     def close(self) -> None:
@@ -347,12 +347,3 @@ def _missing(state: OverlayState, lengths: Sequence[tuple[str, int]]) -> str:
 
 def _missing_polls(state: OverlayState, found: int) -> str:
     return "" if found == state.polls else f"Redis lost marks of polls: {found} of {state.polls}"
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RedisUnavailableError(f"Redis: {first}", hint="check REDIS_URL, memory and eviction policy") from error

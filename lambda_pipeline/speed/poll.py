@@ -20,7 +20,7 @@ from lambda_pipeline.batch.generation import Generation, published
 from lambda_pipeline.database import Connection, Database, reason
 from lambda_pipeline.errors import CaptureError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import Change, SnapshotMark, marked_snapshot, open_tables
+from lambda_pipeline.source import Change, HapiSource, SnapshotMark, marked_snapshot, open_tables
 from lambda_pipeline.source.inventory import Digest
 from lambda_pipeline.source.wal import log_position, make_durable
 from lambda_pipeline.speed.coverage import GapReason
@@ -113,7 +113,7 @@ class Poller:
             try:
                 poll = self._attempt(rebuild=rebuild)
             except psycopg.Error as error:
-                raise CaptureError(f"the poll failed: {reason(error)}", hint="the next one repeats it") from error
+                raise CaptureError(f"the poll failed: {reason(error)}", hint="the next one repeats it") from None
             if poll is not None:
                 return replace(poll, seconds=time.monotonic() - began)
         raise CaptureError("another poller kept publishing first", hint="run one poller for each Redis prefix")
@@ -123,7 +123,7 @@ class Poller:
         # The overlay comes first: a poll published after this is newer than the snapshot that follows, and is noticed.
         status = self.overlay.read_status()
         with self.database.connect() as connection:
-            with marked_snapshot(connection, hapi_schema=self.settings.hapi_schema) as mark:
+            with marked_snapshot(connection, source=HapiSource.of(self.settings)) as mark:
                 position = log_position(connection)
                 generation = published(connection)
                 waiting = _reason_to_wait(generation, mark)
@@ -151,7 +151,7 @@ class Poller:
         views = views_to_capture(generation, self.views)
         plan = plan_poll(connection, self.settings, status, generation, mark, views, rebuild=rebuild)
         types = {view.resource for view in views.values()}
-        tables = open_tables(connection, self.settings.hapi_schema, self.settings.source_timezone, types)
+        tables = open_tables(connection, HapiSource.of(self.settings), types)
         return PollRead(connection, tables, generation, mark, views, plan)
 
     def _exceeds_budget(self, plan: PollPlan, changes: Sequence[Change]) -> bool:
@@ -257,8 +257,5 @@ def _reason_to_wait(generation: Generation | None, mark: SnapshotMark) -> str:
     """Why nothing can be captured before a refresh; empty when it can."""
     if generation is None:
         return "no generation is published yet: run a refresh first"
-    if generation.mark.cluster != mark.cluster:
-        return "the published generation is of another cluster: run a refresh first"
-    if not generation.mark.reaches(mark):
-        return "the published generation is too many transactions old: run a refresh first, which will be a full one"
-    return ""
+    broken = generation.mark.find_break(mark)
+    return f"{broken}: run a refresh first, which will be a full one" if broken else ""

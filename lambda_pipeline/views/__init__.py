@@ -10,8 +10,8 @@ Read in this order; each module uses only modules before it:
 4. SQL of parts: `sql_text`, `shapes` (the check of JSON shapes), `temporal_checks`, `temporal`, `quantities`,
    `collection_sql`, `value_sql`, `reference_keys`, `row_source`, `place`, `jsonpath_criteria`.
 5. `path_lowering` and `lowering`: typed tree -> SQL.
-6. `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT) and
-   `compiler` (JSON -> view).
+6. `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
+   `compiler` (JSON -> view) and `folder` (all files).
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
 differences:
@@ -32,7 +32,19 @@ differences:
 - In the row of an empty `forEachOrNull` every column is NULL, literals included, but `%rowIndex` is 0.
 """
 
-from lambda_pipeline.views.compiler import compile_view, find_warnings, lint, load_views
+from lambda_pipeline.views.compiler import compile_view, find_warnings, lint
+from lambda_pipeline.views.folder import BrokenFile, ViewFolder, load_views, problems_by_view, read_views
 from lambda_pipeline.views.view import Column, View
 
-__all__ = ["Column", "View", "compile_view", "find_warnings", "lint", "load_views"]
+__all__ = [
+    "BrokenFile",
+    "Column",
+    "View",
+    "ViewFolder",
+    "compile_view",
+    "find_warnings",
+    "lint",
+    "load_views",
+    "problems_by_view",
+    "read_views",
+]

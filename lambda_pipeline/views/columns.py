@@ -15,6 +15,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
 from lambda_pipeline.views import fhir_types, temporal_checks, typed_tree
@@ -34,6 +35,8 @@ POSTGRESQL_TYPES = {
     "boolean": "boolean", "integer": "integer", "positiveInt": "integer", "unsignedInt": "integer",
     "integer64": "bigint", "decimal": "numeric", "instant": "timestamptz", "base64Binary": "bytea",
 }  # fmt: skip
+
+WHOLE_NUMBER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 
 ANSI_TYPES = {
     "BOOLEAN": "boolean", "SMALLINT": "smallint", "INT": "integer", "INTEGER": "integer", "BIGINT": "bigint",
@@ -151,6 +154,7 @@ def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, col
     if ansi is not None:
         wanted = replace(ansi_type(ansi), temporal=temporal)
         _check_ansi(node, wanted, ansi)
+        _check_literal(node, wanted.family)
         return wanted
     type_name = declared or node.type
     if type_name is None:
@@ -158,6 +162,7 @@ def target(node: typed_tree.Node, *, declared: str | None, ansi: str | None, col
     if not (fhir_types.is_primitive(type_name) or type_name == "integer64"):
         return Target("jsonb", "jsonb")
     name = POSTGRESQL_TYPES.get(type_name, "text")
+    _check_literal(node, name)
     return Target(name, name, temporal=temporal)
 
 
@@ -166,6 +171,17 @@ def _temporal_type(source: str | None, declared: str | None) -> str | None:
     if declared in fhir_types.TEMPORAL_TYPES and source not in fhir_types.TEMPORAL_TYPES - {"dateTime"}:
         return declared
     return source if source in fhir_types.TEMPORAL_TYPES else None
+
+
+def _check_literal(node: typed_tree.Node, family: str) -> None:
+    """Refuse a whole number that no row of its column could hold."""
+    if isinstance(node, typed_tree.Constant) and isinstance(node.value, Decimal) and family in WHOLE_NUMBER_BITS:
+        bits = WHOLE_NUMBER_BITS[family]
+        if not -(2 ** (bits - 1)) <= node.value < 2 ** (bits - 1):
+            raise ColumnTypeError(
+                f"{node.value} is too large for a whole number of {bits} bits",
+                "write it with a decimal point",
+            )
 
 
 def expression(lowering: Lowering, node: typed_tree.Node, wanted: Target) -> str:  # noqa: PLR0911 (one return per family)

@@ -8,19 +8,15 @@ type, expressions are parsed but not checked.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
+from lambda_pipeline.errors import Problem, ViewDefinitionError
+from lambda_pipeline.views import table_limits
 from lambda_pipeline.views.definition_reader import Reader
 from lambda_pipeline.views.select_builder import Statement
-from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, RESERVED_NAMES, Column, View
-
-PHYSICAL_NAME = re.compile(r"__\d+$")
-"""The batch layer calls physical tables `<view>__<n>`."""
+from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, Column, View
 
 
 def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
@@ -39,35 +35,6 @@ def compile_view(definition: Mapping[str, Any], *, file: str = "") -> View:
     return view
 
 
-def load_views(folder: Path) -> tuple[View, ...]:
-    """Compile every `*.json` of a folder.
-
-    Returns:
-        The views, sorted by name.
-
-    Raises:
-        ConfigurationError: the folder does not exist; treated as an empty folder it would retire every view.
-        ViewDefinitionError: lists every problem of every file; two views of one name are a problem.
-    """
-    if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is not a folder", hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS")
-    views: dict[str, View] = {}
-    problems: list[Problem] = []
-    for path in sorted(folder.glob("*.json")):
-        view, found = _read(path.read_bytes(), path.name)
-        problems += found
-        if view is None:
-            continue
-        if view.name.lower() in views:
-            other = views[view.name.lower()].file
-            problems.append(Problem(path.name, "$.name", f"{other} already has a view of this name"))
-        else:
-            views[view.name.lower()] = view
-    if problems:
-        raise ViewDefinitionError(problems)
-    return tuple(sorted(views.values(), key=lambda view: view.name))
-
-
 def lint(text: str, file: str) -> list[Problem]:
     """Every problem of one file; empty if it compiles.
 
@@ -75,7 +42,7 @@ def lint(text: str, file: str) -> list[Problem]:
         text: content of the file.
         file: its name.
     """
-    return _read(text.encode(), file)[1]
+    return read_definition(text.encode(), file)[1]
 
 
 def find_warnings(text: str, file: str) -> list[Problem]:
@@ -85,11 +52,17 @@ def find_warnings(text: str, file: str) -> list[Problem]:
         text: content of the file.
         file: its name.
     """
-    view, _ = _read(text.encode(), file)
+    view, _ = read_definition(text.encode(), file)
     return list(view.warnings) if view else []
 
 
-def _read(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
+def read_definition(content: bytes, file: str) -> tuple[View | None, list[Problem]]:
+    """The view of one file, which must have a name; and everything that is wrong with the file.
+
+    Args:
+        content: of the file.
+        file: what to call it in problems.
+    """
     repeated: list[Problem] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,12 +103,14 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
         reader.problem("$", "name is missing", "the table of the view gets this name")
     if len(model.name) > MAX_VIEW_NAME:
         reader.problem("$.name", f"is longer than {MAX_VIEW_NAME} characters")
-    if named and (model.name.lower() in RESERVED_NAMES or PHYSICAL_NAME.search(model.name)):
-        reader.problem("$.name", f"{model.name} is a name, or may become a name, of a table of the batch layer")
+    if named and table_limits.is_taken(model.name):
+        reader.problem("$.name", f"{model.name} is or may be the name of a table or index of the batch layer")
     statement = Statement(model, label)
     text, columns = statement.compile()
     if not columns and not reader.problems:
         reader.problem("$.select", "a view has at least one column")
+    for limit in table_limits.exceeded(columns):
+        reader.problem("$.select", limit, "split the view")
     if text.count(RELATION_PLACEHOLDER) != 1:
         reader.problem("$", f"the text {RELATION_PLACEHOLDER} is reserved and cannot be used")
     problems = reader.problems + statement.problems
@@ -143,13 +118,14 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
         return None, problems
     complete = statement.lowering.complete_body
     view = View(
-        name=model.name, resource=model.resource, columns=columns, digest=_digest(text, columns, complete=complete),
+        name=model.name, resource=model.resource, columns=columns,
+        digest=_digest(model.resource, text, columns, complete=complete),
         statement=text, complete_body=complete, file=file, description=model.description, definition=definition,
         warnings=tuple(statement.warnings),
     )  # fmt: skip
     return view, []
 
 
-def _digest(statement: str, columns: tuple[Column, ...], *, complete: bool) -> str:
+def _digest(resource: str, statement: str, columns: tuple[Column, ...], *, complete: bool) -> str:
     shape = [[column.name, column.type, column.collection, column.indexed] for column in columns]
-    return hashlib.sha256(json.dumps([statement, shape, complete], ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([resource, statement, shape, complete], ensure_ascii=False).encode()).hexdigest()

@@ -11,6 +11,7 @@ from lambda_pipeline.views import columns, fhir_types, typed_tree
 from lambda_pipeline.views.analysis import RESERVED_VARIABLES
 from lambda_pipeline.views.fhirpath import MAX_INTEGER
 from lambda_pipeline.views.primitives import primitive_problem
+from lambda_pipeline.views.table_limits import SYSTEM_COLUMNS
 
 T = TypeVar("T")
 
@@ -164,6 +165,8 @@ class Reader:
         if not self._object(item, path, COLUMN_KEYS):
             return None
         name, expression = self._name(item, path), self._expression(item, path, "path")
+        if name.lower() in SYSTEM_COLUMNS:
+            self.problem(f"{path}.name", f"{name!r} is a column that every table of PostgreSQL has")
         collection = item.get("collection", False)
         if not isinstance(collection, bool):
             self.problem(f"{path}.collection", "collection must be true or false")

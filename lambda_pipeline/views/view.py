@@ -53,7 +53,7 @@ class View:
         resource: the type of its resources, such as `Patient`.
         columns: in the order of the specification.
         definition: the ViewDefinition as JSON.
-        digest: 64 hex digits over compiled text and columns: two views with one digest give equal rows.
+        digest: 64 hex digits over resource type, compiled text and columns: two views with one digest give equal rows.
         complete_body: whether the SELECT reads `meta`, or `id` from a body: the relation must then provide bodies with
             both, which the text that HAPI stores does not contain.
         statement: the compiled SELECT, with `{{relation}}` for the relation.

@@ -16,7 +16,7 @@ from benchmarks.hand_written import hand_written
 from benchmarks.pipeline import Pipeline, Sizes
 from benchmarks.report import Finding
 from lambda_pipeline.demo.hospital.population import generate
-from lambda_pipeline.source import ResourceRange, ResourceRelation, open_tables
+from lambda_pipeline.source import HapiSource, ResourceRange, ResourceRelation, open_tables
 
 PROJECT = Path(__file__).parents[2]
 TINY = ["--patients", "12", "--entries", "20", "--commits", "1", "--rounds", "1"]
@@ -68,7 +68,7 @@ def test_sql_that_gives_other_rows_is_not_compared(database_url: str, redis_url:
     statement = hand_written()[view.name]
     parameters = {"resource_type": "Condition"}
     with pipeline.database.connect() as connection:
-        stored = open_tables(connection, "public", "UTC", {"Condition"}).stored(
+        stored = open_tables(connection, HapiSource("public", "UTC"), {"Condition"}).stored(
             "Condition", ResourceRange(), complete=False
         )
         compiled = ResourceRelation(view.select(stored.query), stored.parameters)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from lambda_pipeline.cli import questions
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.hospital import confirmed_condition, named_patient
@@ -266,3 +267,24 @@ def test_a_question_does_not_wait_for_the_ui(published: DemoHapi) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
+
+
+@pytest.mark.parametrize(("options", "rows"), [((), 3), (("--limit", "4"), 4), (("--format", "csv"), 5)])
+def test_a_terminal_gets_the_first_rows_of_a_table(
+    published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], rows: int
+) -> None:
+    """4,475 rows scrolled away what was said about the answer."""
+    monkeypatch.setattr(questions, "SHOWN_ROWS", 3)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    asked = program("query", "patient_simple", "--columns", "id", *options)
+    assert sum(name in asked.out for name in ("adam", "bert", "carl", "dora", "eva")) == rows
+    assert (f"{rows} of 5 rows shown" in asked.err) == (rows < 5)
+
+
+def test_a_redis_that_is_down_is_told_once(
+    published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "unix:///nowhere/redis.sock")
+    asked = program("query", "patient_simple", "--count")
+    assert asked.code == 0
+    assert asked.err.count("warning: the speed layer is down") == 1

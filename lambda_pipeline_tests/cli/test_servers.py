@@ -1,5 +1,6 @@
 """Servers that are missing or unreachable, the embedded source, and the words of `--help`."""
 
+import json
 from pathlib import Path
 
 import psycopg
@@ -120,12 +121,21 @@ def test_files_go_into_the_embedded_source(own_source: str, program: Program, tm
     assert program("query", "patient_simple", "--count").out == "3\n"
 
 
-def test_a_file_that_cannot_be_loaded_is_bad_input(own_source: str, program: Program, tmp_path: Path) -> None:
+def test_a_line_that_cannot_be_loaded_is_named_and_the_others_are_loaded(
+    own_source: str, program: Program, tmp_path: Path
+) -> None:
     file = tmp_path / "bad.ndjson"
-    file.write_text('{"resourceType":"Patient","id":"p1"}\n{"id":"x"}\n')
-    refused = program("load", str(file))
-    assert (refused.code, refused.out) == (3, "")
-    assert "bad.ndjson line 2" in refused.complaint
+    file.write_text('{"resourceType":"Patient","id":"p1"}\n{"id":"x"}\n{"resourceType":"Pati')
+    loaded = program("load", str(file))
+    assert loaded.code == 1
+    assert loaded.out.splitlines()[-1].split() == [str(file), "1"]
+    assert "bad.ndjson line 2: resourceType is missing" in loaded.err
+    assert "bad.ndjson line 3: not JSON" in loaded.err
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": "Patient"}}]}
+    (tmp_path / "reads.json").write_text(json.dumps(bundle))
+    read = program("load", str(tmp_path / "reads.json"))
+    assert (read.code, read.out.splitlines()[-1].split()[-1]) == (0, "0")
+    assert "reads.json: 1 requests that only read were left out" in read.err
     assert program("load", str(tmp_path / "missing.ndjson")).code == 3
 
 
@@ -191,3 +201,38 @@ def test_an_unforeseen_error_shows_no_data(
     assert asked.code == 1
     assert "ValueError" in asked.complaint
     assert "adam" not in asked.err
+
+
+@pytest.mark.parametrize("command", ["status", "check"])
+def test_to_look_starts_nothing(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Without the exported home both started a second, empty pair of servers, and reported that as unhealthy."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(home))
+    asked = program(command)
+    assert asked.code == 2
+    assert f"no embedded PostgreSQL runs in {home}" in asked.out + asked.err
+    assert embedded.running(home) is None
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 1), ("check", 2)])
+def test_to_look_does_not_revive_a_dead_redis(
+    own_source: str,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    code: int,
+) -> None:
+    file = tmp_path / "patients.ndjson"
+    file.write_text('{"resourceType":"Patient","id":"p"}\n')
+    assert program("load", str(file)).code == 0
+    assert program("refresh").code == 0
+    monkeypatch.setenv("HAPI_DB_URL", own_source)
+    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(tmp_path / "another"))
+    asked = program(command)
+    assert asked.code == code
+    assert "Redis" in asked.out
+    assert embedded.running(tmp_path / "another") is None

@@ -114,21 +114,36 @@ def test_one_bad_value_does_not_hide_the_others(
     assert "1960" not in ran.err
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'"text"'])
-def test_a_file_that_is_no_ndjson_is_bad_input(
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"resourceType": "Patient", "id": "Secret', "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"7", "is not a JSON object"),
+        (b"[" * 100_000, "is nested too deeply"),
+    ],
+)
+@pytest.mark.parametrize("name", ["data.ndjson", "gzipped without its suffix.ndjson"])
+def test_a_line_that_is_no_resource_does_not_hide_the_others(
     program: Program,
     definition: Path,
     tmp_path: Path,
     server_home: Path,
     monkeypatch: pytest.MonkeyPatch,
-    content: bytes,
+    line: bytes,
+    reason: str,
+    name: str,
 ) -> None:
     monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(server_home))
-    data = tmp_path / "bad.ndjson"
-    data.write_bytes(content)
-    ran = program("views", "run", str(definition), "--ndjson", str(data))
-    assert (ran.code, ran.out) == (3, "")
-    assert "bad.ndjson" in ran.complaint
+    data = tmp_path / name
+    people = [json.dumps(named_patient(each, "male", "1950-01-31")).encode() for each in ("adam", "bert")]
+    content = b"\n".join([people[0], line, people[1]])
+    data.write_bytes(gzip.compress(content) if "gzipped" in name else content)
+    ran = program("views", "run", str(definition), "--ndjson", str(data), "--format", "csv")
+    assert (ran.code, ran.out) == (1, "id,born\nadam,1950-01-31\nbert,1950-01-31\n")
+    assert f"{name} line 2: {reason}" in ran.err
+    assert "Secret" not in ran.err
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from lambda_pipeline.errors import ConfigurationError, ViewDefinitionError
+from lambda_pipeline.errors import ConfigurationError
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.support.definitions import CONDITIONS, PATIENTS
@@ -120,12 +120,6 @@ def test_the_time_of_the_night_is_a_setting(tmp_path: Path) -> None:
     there = defined(tmp_path / "a", PATIENTS, nightly_cron="30 3 * * *", timezone="Europe/Berlin")
     nightly = there.resolve_schedule_def("nightly")
     assert (nightly.cron_schedule, nightly.execution_timezone) == ("30 3 * * *", "Europe/Berlin")
-
-
-def test_a_malformed_definition_stops_the_location_with_its_file_and_path(tmp_path: Path) -> None:
-    broken = {**PATIENTS, "select": [{"column": [{"name": "x", "path": "nothing_of_that_name", "type": "string"}]}]}
-    with pytest.raises(ViewDefinitionError, match=r"patients\.json: \$\.select\[0\]\.column\[0\]\.path"):
-        defined(tmp_path / "a", broken)
 
 
 def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:

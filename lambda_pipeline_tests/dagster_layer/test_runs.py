@@ -81,22 +81,37 @@ def test_a_selected_view_is_reported_alone_but_all_are_refreshed(night: Site) ->
     assert {view.row_count for view in generation.views.values()} == {4}
 
 
-def test_a_view_that_fails_fails_the_run_and_every_view_keeps_its_generation(night: Site) -> None:
-    night.define(WIDER, CONDITIONS)
+def test_a_refresh_that_fails_fails_the_run_and_every_view_keeps_its_generation(night: Site) -> None:
     night.demo.update(patient("d"))
     with night.deployment.database.connect() as connection:
-        connection.execute("CREATE TABLE sqlonfhir.patients__2 ()")
+        connection.execute("DROP TABLE sqlonfhir.patients__1, sqlonfhir.conditions__1 CASCADE")
+        connection.execute("CREATE TABLE sqlonfhir.patients__2 (); CREATE TABLE sqlonfhir.conditions__2 ()")
     result = night.refresh()
     assert not result.success
-    assert "view patients" in said(result)
+    assert "no view could be made, first conditions" in said(result)
     assert "nothing was published" in said(result)
     assert not result.get_asset_materialization_events()
     for view in ("patients", "conditions"):
         held = night.latest("batch", view)
         assert held is not None
         assert held.metadata["generation"].value == 1
-    answer = night.deployment.serving.query("patients", mode="batch")
-    assert (answer.generation, answer.row_count) == (1, 3)
+
+
+def test_a_view_that_cannot_be_made_as_defined_goes_on_as_published(night: Site) -> None:
+    night.define(WIDER, CONDITIONS)
+    night.demo.update(patient("d"))
+    with night.deployment.database.connect() as connection:
+        connection.execute("CREATE TABLE sqlonfhir.patients__2 ()")
+    run = night.refresh()
+    assert run.success
+    for view in ("patients", "conditions"):
+        made = night.latest("batch", view)
+        assert made is not None
+        assert made.metadata["generation"].value == 2
+    assert "family" in night.deployment.serving.query("patients", mode="batch").frame
+    evaluations = {(e.asset_key.path[-1], e.check_name): e for e in run.get_asset_check_evaluations()}
+    found = evaluations["patients", "definition"]
+    assert (found.passed, found.metadata["problem"].value) == (False, 'relation "patients__2" already exists')
 
 
 def test_changed_columns_are_told(night: Site) -> None:

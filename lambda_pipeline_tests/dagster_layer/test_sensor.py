@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from lambda_pipeline.batch.refresh import refresh
-from lambda_pipeline.errors import HapiUnavailableError, RedisUnavailableError
+from lambda_pipeline.errors import HapiUnavailableError, RedisUnavailableError, SourceError
 from lambda_pipeline_tests.support.definitions import CONDITIONS, PATIENTS
 from lambda_pipeline_tests.support.hospital import patient
 from lambda_pipeline_tests.support.servers import OwnRedis
@@ -58,7 +58,7 @@ def test_a_tick_polls_several_times_and_says_what_it_did(night: Site) -> None:
 
 def test_a_tick_without_changes_reports_once_in_the_interval(night: Site) -> None:
     first = night.tick()
-    assert checks(first) == {"coverage": True, "lag": True, "redis_policy": True}
+    assert checks(first) == {"coverage": True, "lag": True, "redis_policy": True, "source": True}
     second = night.tick(first.cursor)
     assert not second.asset_events
     assert "captured 0 changes" in second.skip_message
@@ -162,6 +162,56 @@ def test_redis_down_fails_the_tick_and_nothing_is_lost(site: Site, own_redis: Ow
     tick = site.tick(cursor)
     assert "captured 1 change" in tick.skip_message
     assert site.deployment.serving.query("patients").row_count == 2
+
+
+def latest_checks(site: Site) -> dict[str, tuple[bool, str]]:
+    """Each check of the speed layer as the UI shows it: whether it passes, and the reason."""
+    keys = [dg.AssetCheckKey(SPEED, name) for name in ("coverage", "lag", "redis_policy", "source")]
+    found = site.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    evaluations = {key.name: record.evaluation for key, record in found.items()}
+    return {
+        name: (each.passed, str(each.metadata["reason"].value) if "reason" in each.metadata else "")
+        for name, each in evaluations.items()
+        if each is not None
+    }
+
+
+def executions(site: Site) -> int:
+    check = dg.AssetCheckKey(SPEED, "coverage")
+    return len(site.instance.event_log_storage.get_asset_check_execution_history(check, limit=100))
+
+
+def test_checks_fail_while_redis_is_down_and_pass_when_it_is_back(site: Site, own_redis: OwnRedis) -> None:
+    """The checks kept their last green while every tick failed."""
+    site.setenv("REDIS_URL", own_redis.url)
+    site.define(PATIENTS, CONDITIONS)
+    site.refresh()
+    cursor = site.tick().cursor
+    assert {name for name, (passed, _) in latest_checks(site).items() if passed} == {
+        "coverage", "lag", "redis_policy", "source"
+    }  # fmt: skip
+    own_redis.stop()
+    for _ in range(3):
+        with pytest.raises(RedisUnavailableError):
+            site.tick(cursor)
+    found = latest_checks(site)
+    assert {name for name, (passed, _) in found.items() if not passed} == {"coverage", "lag", "redis_policy"}
+    assert "Redis" in found["coverage"][1]
+    assert executions(site) == 2, "a failure that goes on is not reported in every tick"
+    own_redis.start()
+    site.tick(cursor)
+    assert all(passed for passed, _ in latest_checks(site).values())
+
+
+def test_checks_fail_while_hapi_cannot_be_read(night: Site) -> None:
+    cursor = night.tick().cursor
+    with night.deployment.database.connect() as connection:
+        connection.execute("ALTER TABLE hfj_res_ver RENAME TO elsewhere")
+    with pytest.raises(SourceError):
+        night.tick(cursor)
+    found = latest_checks(night)
+    assert {name for name, (passed, _) in found.items() if not passed} == {"coverage", "lag", "source"}
+    assert "hfj_res_ver" in found["source"][1]
 
 
 def test_an_evicting_redis_is_warned_of(site: Site, own_redis: OwnRedis) -> None:

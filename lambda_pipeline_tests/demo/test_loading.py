@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lambda_pipeline.demo.hapi.loading import load_files
+from lambda_pipeline.demo.hapi.loading import Loaded, load_files
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.errors import BadDataError
 from lambda_pipeline_tests.support.clocks import Rows
@@ -29,7 +29,7 @@ def test_ndjson_plain_and_gzipped(demo: DemoHapi, tmp_path: Path, rows: Rows) ->
     packed = ndjson(tmp_path / "b.ndjson.gz", {"resourceType": "Patient"})
     seen: list[tuple[str, int]] = []
     assert load_files(demo, [plain, packed], progress=lambda path, count: seen.append((path.name, count))) == {
-        plain: 2, packed: 1,
+        plain: Loaded(2), packed: Loaded(1),
     }  # fmt: skip
     assert seen == [("a.ndjson", 2), ("b.ndjson.gz", 1)]
     assert rows(COUNT) == [(3,)]
@@ -61,16 +61,60 @@ def test_a_file_loaded_again_changes_nothing_and_a_changed_line_is_an_update(
     ("line", "reason"),
     [("{oops", "not JSON"), ("[]", "a JSON object"), ('{"id":"x"}', "resourceType"),
      ('{"resourceType":"Patient","id":"a b"}', "FHIR id"), ('{"resourceType":"Patient","id":"42"}', "digits"),
-     ('{"resourceType":"Patient","birthDate":"1999-02-31"}', "birthDate"), ('{"resourceType":"Bundle"}', "bundle")],
+     ('{"resourceType":"Patient","birthDate":"1999-02-31"}', "birthDate"), ('{"resourceType":"Bundle"}', "bundle"),
+     ('{"resourceType":"Bundle","type":"transaction"}', "no bundle of type 'transaction'"),
+     ("[" * 100_000, "nested too deeply"), ('{"resourceType":"Patient', "not JSON"), ("7", "a JSON object")],
 )  # fmt: skip
-def test_a_malformed_line_is_named_and_nothing_of_its_file_is_written(
+def test_a_malformed_line_is_named_and_the_others_are_loaded(
     demo: DemoHapi, tmp_path: Path, rows: Rows, line: str, reason: str
 ) -> None:
-    good = ndjson(tmp_path / "good.ndjson", PATIENT)
-    bad = ndjson(tmp_path / "bad.ndjson.gz", {**PATIENT, "id": "x"}, {**PATIENT, "id": "y"}, line)
-    with pytest.raises(BadDataError, match=rf"bad\.ndjson\.gz line 3: .*{reason}"):
-        load_files(demo, [good, bad])
-    assert rows("SELECT fhir_id FROM hfj_resource") == [("p",)]
+    bad = ndjson(tmp_path / "bad.ndjson.gz", {**PATIENT, "id": "x"}, line, {**PATIENT, "id": "y"})
+    loaded = load_files(demo, [bad])[bad]
+    assert loaded.resources == 2
+    (problem,) = loaded.bad
+    assert problem.startswith("bad.ndjson.gz line 2: ")
+    assert reason in problem
+    assert rows("SELECT fhir_id FROM hfj_resource ORDER BY 1") == [("x",), ("y",)]
+
+
+def test_a_line_in_another_encoding_is_named_and_the_others_are_loaded(
+    demo: DemoHapi, tmp_path: Path, rows: Rows
+) -> None:
+    file = ndjson(tmp_path / "a.ndjson", PATIENT)
+    file.write_bytes(b'{"resourceType":"Patient","id":"\xe4"}\n' + file.read_bytes())
+    assert load_files(demo, [file]) == {file: Loaded(1, bad=("a.ndjson line 1: is not UTF-8",))}
+    assert rows(COUNT) == [(1,)]
+
+
+def test_gzip_is_known_by_its_content(demo: DemoHapi, tmp_path: Path) -> None:
+    file = ndjson(tmp_path / "a.ndjson.gz", PATIENT)
+    packed = file.rename(tmp_path / "a.ndjson")
+    plain = ndjson(tmp_path / "b.ndjson", PATIENT).rename(tmp_path / "b.ndjson.gz")
+    assert load_files(demo, [packed, plain]) == {packed: Loaded(1), plain: Loaded(1)}
+
+
+def test_a_graph_definition_starts_at_a_type(demo: DemoHapi, tmp_path: Path) -> None:
+    graph = {"resourceType": "GraphDefinition", "id": "g1", "name": "G", "status": "draft", "start": "Patient"}
+    file = ndjson(tmp_path / "a.ndjson", graph, {"resourceType": "Bundle", "type": "collection",
+                  "entry": [{"resource": graph}]}, {**PATIENT, "contained": [graph]})  # fmt: skip
+    assert load_files(demo, [file]) == {file: Loaded(3)}
+
+
+def test_a_bundle_in_a_line_is_a_resource(demo: DemoHapi, tmp_path: Path, rows: Rows) -> None:
+    bundle = {"resourceType": "Bundle", "id": "b", "type": "collection", "entry": [{"resource": PATIENT}]}
+    file = ndjson(tmp_path / "a.ndjson", bundle)
+    assert load_files(demo, [file]) == {file: Loaded(1)}
+    assert rows("SELECT res_type, fhir_id FROM hfj_resource") == [("Bundle", "b")]
+    ((body,),) = rows("SELECT res_text_vc::jsonb FROM hfj_res_ver")
+    assert body == {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": PATIENT}]}
+
+
+def test_requests_that_only_read_are_counted_apart(demo: DemoHapi, tmp_path: Path) -> None:
+    entries = [{"request": {"method": method, "url": "Patient"}} for method in ("GET", "HEAD")]
+    write = {"request": {"method": "PUT", "url": "Patient/p"}, "resource": PATIENT}
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": [*entries, write]}
+    file = ndjson(tmp_path / "b.json", bundle)
+    assert load_files(demo, [file]) == {file: Loaded(1, reads=2)}
 
 
 def test_a_truncated_gzip_file_is_named_and_nothing_of_it_is_written(
@@ -104,7 +148,7 @@ def test_bundles(demo: DemoHapi, tmp_path: Path, rows: Rows, kind: str) -> None:
         }
     bundle = {"resourceType": "Bundle", "type": kind, "entry": [condition, patient]}
     file = ndjson(tmp_path / "b.json.gz", bundle)
-    assert load_files(demo, [file]) == {file: 2}
+    assert load_files(demo, [file]) == {file: Loaded(2)}
     ((subject,),) = rows(
         "SELECT res_text_vc::jsonb #>> '{subject,reference}' FROM hfj_res_ver WHERE res_type = 'Condition'"
     )
@@ -134,8 +178,10 @@ def test_a_malformed_bundle_is_named_and_nothing_is_written(
 def test_all_of_the_synthea_sample(demo: DemoHapi, shared: Path, rows: Rows) -> None:
     files = sorted((shared / "data" / "synthea").glob("*.ndjson.gz"))
     counts = load_files(demo, files)
-    assert {path.name.split(".")[0]: count for path, count in counts.items()} == {
+    assert {path.name.split(".")[0]: found.resources for path, found in counts.items()} == {
         "Condition": 3_453, "Encounter": 13_594, "MedicationRequest": 3_422, "Observation": 67_619, "Patient": 467,
         "Procedure": 11_054,
     }  # fmt: skip
-    assert rows("SELECT count(*) FROM hfj_res_ver WHERE res_text_vc IS JSON OBJECT") == [(sum(counts.values()),)]
+    assert rows("SELECT count(*) FROM hfj_res_ver WHERE res_text_vc IS JSON OBJECT") == [
+        (sum(found.resources for found in counts.values()),)
+    ]

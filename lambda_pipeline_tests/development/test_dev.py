@@ -137,3 +137,29 @@ def test_dagster_gets_the_driver_that_its_storage_is_written_for(
     assert environment["DAGSTER_PG_URL"].startswith("postgresql+psycopg2://")
     assert environment["HAPI_DB_URL"] == database_url
     assert Path(environment["DAGSTER_HOME"], "dagster.yaml").exists()
+
+
+def test_clean_removes_what_dev_wrote_beside_configured_servers(
+    tmp_path: Path, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without embedded servers nothing marked the home, so that the logs of runs stayed after `removed`."""
+    for name, url in {"HAPI_DB_URL": database_url, "REDIS_URL": redis_url, "DAGSTER_PG_URL": database_url}.items():
+        monkeypatch.setenv(name, url)
+    said: list[str] = []
+    home = tmp_path / "home"
+    dagster_process.dagster_environment(Settings(home=home))
+    (home / "dagster" / "step.err").write_text("a run's messages\n")
+    for name in ("HAPI_DB_URL", "REDIS_URL", "DAGSTER_PG_URL"):
+        monkeypatch.delenv(name)
+    dev.clean(settings=Settings(home=home), say=said.append)
+    assert said[-1] == f"removed {home}"
+    assert not home.exists()
+
+
+def test_clean_leaves_a_home_that_others_use(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "mine").write_text("a file of the user's\n")
+    embedded.claim(tmp_path)
+    dev.clean(settings=Settings(home=tmp_path), say=said.append)
+    assert said[-1] == f"{tmp_path} contains files of others and stays"
+    assert (tmp_path / "mine").exists()

@@ -22,11 +22,11 @@ CI: tuple[Round, ...] = tuple(
     Round(kind, seed)
     for kind, rounds in {
         "everything": 4, "interleaved": 3, "faults": 3, "oddities": 2, "late": 2, "views": 2, "bursts": 1, "stamps": 1,
-        "plain": 1,
+        "plain": 1, "swaps": 1,
     }.items()
     for seed in range(1, rounds + 1)
 )  # fmt: skip
-"""What `make test-model` runs: 380 histories, always the same."""
+"""What `make test-model` runs: 400 histories, always the same."""
 
 SMOKE: tuple[Round, ...] = tuple(Round(kind, 1, examples=2, longest=12) for kind in KINDS)
 """What `make test` runs: a few short histories of each kind."""

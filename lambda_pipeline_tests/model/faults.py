@@ -7,6 +7,7 @@ import psycopg
 import redis
 
 from lambda_pipeline.errors import RefreshError
+from lambda_pipeline_tests.model import bodies
 from lambda_pipeline_tests.model.actor import Actor, step
 from lambda_pipeline_tests.model.checks import Checks, require
 from lambda_pipeline_tests.model.product import Product
@@ -145,6 +146,20 @@ class Faults(Actor):
                 task.resume()
                 self.product.judge(task)
             self.checks.answers(0, batch=False)
+
+    @step
+    def swap(self, kind: str, number: int, shape: int) -> bool | None:
+        """A restored copy, in which a resource has another body, takes the name of HAPI's table; a poll saw it before.
+
+        Every mark has seen the transaction that wrote the rows of the copy.
+        """
+        hapi, logical_id, body = self.world.hapi, bodies.logical_id(kind, number), bodies.body(kind, shape)
+        if hapi.open or self.product.tasks or self.world.down or not hapi.copy_versions(kind, logical_id, body):
+            return False
+        self.product.poll()
+        hapi.swap_versions(kind, logical_id, body)
+        self.checks.swapped, self.checks.whole = True, False
+        return None
 
     @step
     def down(self, on: int) -> None:

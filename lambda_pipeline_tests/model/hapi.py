@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lambda_pipeline.database import Database
+from lambda_pipeline.database import Database, fetch_one
+from lambda_pipeline.demo.hapi.bodies import stored_text
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.demo.hapi.transaction import Transaction
 from lambda_pipeline_tests.hapi.unusual_rows import lose_version, rewrite_history, write_raw
@@ -165,6 +166,37 @@ class Hapi:
             opened.transaction.rollback()
             raise
         self._end(opened)
+
+    def copy_versions(self, kind: str, logical_id: str, body: Body) -> bool:
+        """Fill a copy of the table of version rows, in which one resource has another body, and commit it.
+
+        Returns:
+            Whether there is such a resource with a row of its current version.
+        """
+        before = self.server.now.get((kind, logical_id))
+        if before is None or before.deleted or before.version not in before.versions:
+            return False
+        with self.demo.database.connect() as connection, connection.transaction():
+            connection.execute("DROP TABLE IF EXISTS copied")
+            connection.execute("CREATE TABLE copied (LIKE hfj_res_ver INCLUDING ALL)")
+            connection.execute("INSERT INTO copied SELECT * FROM hfj_res_ver")
+            connection.execute(
+                "UPDATE copied SET res_text_vc = %(text)s, res_encoding = 'JSON' FROM hfj_resource r"
+                " WHERE r.res_id = copied.res_id AND r.res_ver = copied.res_ver"
+                " AND r.res_type = %(kind)s AND r.fhir_id = %(id)s",
+                {"text": stored_text({**body, "id": logical_id}), "kind": kind, "id": logical_id},
+            )
+        return True
+
+    def swap_versions(self, kind: str, logical_id: str, body: Body) -> None:
+        """Put the copy in the place of the table."""
+        before = self.server.now[kind, logical_id]
+        with self.demo.database.connect() as connection, connection.transaction():
+            (xid,) = fetch_one(connection, "SELECT pg_current_xact_id()::text")
+            connection.execute("DROP TABLE hfj_res_ver CASCADE")
+            connection.execute("ALTER TABLE copied RENAME TO hfj_res_ver")
+        after = replace(before, versions={**before.versions, before.version: body})
+        self.server.commit(int(xid), {(kind, logical_id): after})
 
     def _end(self, opened: Open) -> None:
         (xid,) = opened.transaction.connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()

@@ -82,6 +82,20 @@ merge_input = replace(
         "f'{view}:'",
         ("views",),
     ),
+    Mutant(
+        "another table under the same name is taken for the one that was read",
+        "source.snapshot:SnapshotMark.find_break",
+        "self.identity.difference(now.identity) if self.identity else _UNRECORDED",
+        "''",
+        ("swaps",),
+    ),
+    Mutant(
+        "the window is read from another table than the generation's",
+        "serving.read:_LiveRead._require_source",
+        "broken = self.generation.mark.find_break(self.mark)",
+        "broken = ''",
+        ("swaps",),
+    ),
     # Capture.
     Mutant(
         "what was running when the last poll looked is taken for seen",
@@ -189,7 +203,7 @@ state = state and self.overlay.publish(
     ),
     Mutant(
         "a refresh does not write down the keys of what changed",
-        "batch.refresh:_Refresh.publish",
+        "batch.refresh:_Refresh._record_keys",
         "record_changed_keys(self.connection, self.filler.tables, changed)",
         "record_changed_keys(self.connection, self.filler.tables, {})",
         ("oddities",),
@@ -202,7 +216,7 @@ state = state and self.overlay.publish(
     ),
     Mutant(
         "a changed definition keeps the old rows",
-        "batch.refresh:_Refresh._build_or_update",
+        "batch.refresh:_Refresh._attempts",
         "before is None or before.view.digest != view.digest",
         "before is None",
         ("views",),

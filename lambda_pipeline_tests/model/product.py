@@ -39,8 +39,10 @@ class Product(Actor):
             require(self.world.in_trouble, "a poll failed though nothing was wrong")
             return
         if poll.waiting:
-            require(self.checks.generation_number() == 0, f"a poll waits: {poll.waiting}")
-        elif (not poll.over_budget or poll.count) and not self.world.evicting:
+            require(self.checks.generation_number() == 0 or self.checks.swapped, f"a poll waits: {poll.waiting}")
+            return
+        self.checks.swapped = False
+        if (not poll.over_budget or poll.count) and not self.world.evicting:
             self.checks.whole = True
             self.served = self.checks.poll(poll)
 

@@ -125,6 +125,7 @@ ARGUMENTS: Mapping[str, Sequence[st.SearchStrategy[Any]]] = {
     "full": (st.integers(0, 1),),
     "slow": (st.integers(0, 2),),
     "down": (st.integers(0, 1),),
+    "swap": (_kind, _number, _shape),
 }
 
 
@@ -200,7 +201,7 @@ _OURS = {"poll": 7, "refresh": 4, "rebuild": 1, "prune": 1}
 _PAUSES = {"begin": 5, "resume": 4}
 _FAULTS = {
     "fail": 1, "cut": 1, "cut_all": 1, "kill": 3, "broken_refresh": 1, "flush": 1, "drop_state": 1, "drop_key": 2,
-    "drop_type": 1, "drop_entry": 1, "evict": 1, "full": 1, "slow": 1, "down": 1,
+    "drop_type": 1, "drop_entry": 1, "evict": 1, "full": 1, "slow": 1, "down": 1, "swap": 1,
 }  # fmt: skip
 
 CLIENTS = frozenset(_CLIENTS | _ODDITIES | _LATE | {"populate": 1})
@@ -216,6 +217,7 @@ KINDS: Mapping[str, Mapping[str, int]] = {
     "views": {"put": 3, "delete": 1, "toggle": 1, "deploy": 4, "tag": 1, "flush": 1, "drop_state": 1} | _OURS | _PAUSES,
     "stamps": {"put": 4, "delete": 2, "toggle": 3, "names": 2, "replace": 1, "open": 2, "commit": 3, "rollback": 1}
     | _OURS,
+    "swaps": {"put": 3, "delete": 1, "toggle": 2, "swap": 5, "flush": 1, "drop_state": 1} | _OURS,
     "bursts": {"bulk": 6, "put": 2, "delete": 1, "open": 1, "commit": 1} | _OURS,
 }
 """Which steps a kind of history is made of, and how often each of them."""

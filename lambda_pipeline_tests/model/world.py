@@ -253,7 +253,7 @@ class World:
         if mode == "live":
             return open_live(self.database, overlay, self.settings, names, freshness_target_s=None)
         if mode == "batch":
-            return open_batch(self.database, names)
+            return open_batch(self.database, self.settings, names)
         return open_source(self.database, self.settings, self.serving.views, names)
 
     def killed(self, kind: str, at: int) -> str:

@@ -18,7 +18,9 @@ from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline.views import View, compile_view, load_views
 
-HAPI_8_8 = Path(__file__).parents[1] / "data" / "hapi-8.8"
+DATA = Path(__file__).parents[1] / "data"
+HAPI_8_8 = DATA / "hapi-8.8"
+UPGRADED = DATA / "hapi-upgraded"
 
 WHOLE = {
     "resourceType": "ViewDefinition",
@@ -31,6 +33,7 @@ WHOLE = {
                 {"name": "id", "path": "id", "type": "id"},
                 {"name": "version", "path": "meta.versionId", "type": "id"},
                 {"name": "updated", "path": "meta.lastUpdated", "type": "instant"},
+                {"name": "source", "path": "meta.source", "type": "uri"},
                 {"name": "profiles", "path": "meta.profile", "type": "canonical", "collection": True},
                 {"name": "tags", "path": "meta.tag.code", "type": "code", "collection": True},
                 {"name": "labels", "path": "meta.security.code", "type": "code", "collection": True},
@@ -128,10 +131,8 @@ def test_the_same_with_every_resource_in_the_overlay_only(database_url: str, red
 
 
 @pytest.mark.parametrize(("folder", "count"), [("6.2", 12), ("6.4-to-7.2-to-8.8", 30)])
-def test_databases_that_lived_through_upgrades(
-    shared: Path, database_url: str, redis_url: str, folder: str, count: int
-) -> None:
-    data = shared / "data" / "hapi-upgraded" / folder
+def test_databases_that_lived_through_upgrades(database_url: str, redis_url: str, folder: str, count: int) -> None:
+    data = UPGRADED / folder
     restore(database_url, data / "tables.sql.gz")
     documents = resources(data / "current.ndjson.gz")
     assert len(documents) == count
@@ -146,10 +147,10 @@ def test_databases_that_lived_through_upgrades(
 
 
 def test_two_rows_with_one_logical_id_are_named_and_neither_is_dropped_silently(
-    shared: Path, database_url: str, redis_url: str
+    database_url: str, redis_url: str
 ) -> None:
     """A PUT on an old id, on a database upgraded without HAPI's migrator, made a second resource of that id."""
-    data = shared / "data" / "hapi-upgraded" / "6.2-to-7.2"
+    data = UPGRADED / "6.2-to-7.2"
     restore(database_url, data / "tables.sql.gz")
     views = [whole("Patient")]
     database, serving, capture = pipeline(database_url, redis_url, views)

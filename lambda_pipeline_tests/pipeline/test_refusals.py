@@ -60,6 +60,12 @@ def ask_for_something_newer(world: World, _: pytest.MonkeyPatch) -> None:
     world.serving.query("patients", freshness_target_s=1e-9)
 
 
+def ask_with_another_zone(world: World, _: pytest.MonkeyPatch) -> None:
+    world.refresh()
+    world.serving.settings = world.settings.model_copy(update={"source_timezone": "Europe/Zurich"})
+    world.serving.query("patients", mode="batch")
+
+
 def ask_without_accepting_the_quarantined(world: World, _: pytest.MonkeyPatch) -> None:
     write_raw(world.demo, "Patient", "broken", "{no json")
     world.refresh()
@@ -78,6 +84,11 @@ PROVOKED: list[tuple[type[AnswerRefusedError], Provoke, str]] = [
     (errors.CoverageGapError, ask_during_a_gap, "the overlay has a gap: there is no overlay in Redis"),
     (errors.CoverageGapError, ask_across_too_large_a_window, "2 changes since the published generation are too many"),
     (errors.StaleAnswerError, ask_for_something_newer, "the frontier is"),
+    (
+        errors.SettingsChangedError,
+        ask_with_another_zone,
+        "LAMBDA_PIPELINE_SOURCE_TIMEZONE changed from UTC to Europe/Zurich since the published generation was made",
+    ),
     (
         errors.QuarantinedError,
         ask_without_accepting_the_quarantined,

@@ -388,7 +388,7 @@ def test_23_one_bad_resource_neither_stops_the_others_nor_vanishes(empty_world: 
 def test_24_readers_keep_their_rows_while_tables_are_rebuilt(empty_world: World) -> None:
     """Drop, create and fill outside a transaction: readers saw an empty table."""
     ready(empty_world)
-    with open_batch(empty_world.database, ["patients"]) as layers:
+    with open_batch(empty_world.database, empty_world.settings, ["patients"]) as layers:
         empty_world.refresh(full=True)
         empty_world.refresh(full=True)
         table = layers.inputs["patients"].table
@@ -420,14 +420,20 @@ def test_25_no_resource_vanishes_while_it_is_replaced(empty_world: World) -> Non
     assert counts == {3}
 
 
-def test_26_a_failing_view_fails_the_refresh_and_the_last_generation_stays(empty_world: World) -> None:
+def test_26_a_refresh_without_any_view_fails_and_the_last_generation_stays(empty_world: World) -> None:
     """The script exited 0 when every view failed."""
     ready(empty_world)
-    with empty_world.database.connect() as connection:
-        connection.execute("CREATE TABLE sqlonfhir.patients__2 (taken integer)")
     empty_world.demo.update(patient("n"))
-    with pytest.raises(RefreshError, match="view patients") as failed:
-        empty_world.refresh(full=True)
+    with empty_world.database.connect() as connection:
+        connection.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'no space left on device'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER full_disk BEFORE DELETE ON sqlonfhir.quarantine EXECUTE FUNCTION full_disk()"
+        )
+    with pytest.raises(RefreshError, match="no view could be made, first conditions: no space left") as failed:
+        empty_world.refresh()
     assert failed.value.exit_code == 5
     assert empty_world.serving.generation().number == 1
     assert {view: empty_world.serving.query(view, mode="batch").row_count for view in ("patients", "conditions")} == {

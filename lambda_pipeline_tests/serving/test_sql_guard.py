@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving.sql.functions import FUNCTIONS
+from lambda_pipeline.serving.sql.functions import CALLABLE, FUNCTIONS, is_refused_name
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 
 RELATIONS = ("patient_demographics", "condition_simple")
@@ -56,6 +56,8 @@ ALLOWED = [
     "SELECT gender FROM patient_demographics EXCEPT SELECT gender FROM patient_demographics",
     "SELECT region, registered FROM (SELECT 1 AS region, 2 AS registered) AS t",
     "SELECT patient_demographics FROM patient_demographics",
+    """SELECT t.user, t."user", t."current_user" FROM (SELECT 1 AS user, 2 AS "current_user") AS t""",
+    "SELECT crosstab FROM (SELECT 1 AS crosstab) AS t WHERE to_tsvector('simple', 'a b') @@ to_tsquery('a')",
     'SELECT age COLLATE "C" FROM (SELECT gender AS age FROM patient_demographics) AS t',
 ]
 
@@ -213,6 +215,19 @@ REFUSED = [
     ("SELECT 1::pg_catalog.int4", "pg_catalog"),
     ("SELECT 1::hapi.trap", "type with a schema"),
     ("SELECT cast(1 AS hapi.trap)", "type with a schema"),
+    ("SELECT f.to_regclass FROM unnest(ARRAY['hfj_resource']) f", "to_regclass"),
+    ('SELECT f."to_regrole" FROM unnest(ARRAY[1]) f', "to_regrole"),
+    ("SELECT f.regclassout FROM unnest(ARRAY['hfj_resource']) f", "regclassout"),
+    ("SELECT f.row_security_active FROM unnest(ARRAY['hfj_resource']) f", "row_security_active"),
+    ("SELECT f.current_schemas FROM unnest(ARRAY[true]) f", "current_schemas"),
+    ("SELECT f.ts_debug FROM unnest(ARRAY['a']) f", "ts_debug"),
+    ("SELECT f.obj_description FROM unnest(ARRAY[1::oid]) f", "obj_description"),
+    ("SELECT current_user", "current_user may not be used"),
+    ("SELECT 1 AS n WHERE SESSION_USER = 'x'", "session_user may not be used"),
+    ("SELECT user", "user may not be used"),
+    ("SELECT 1, current_catalog", "current_catalog may not be used"),
+    ("SELECT current_schema", "current_schema may not be used"),
+    ("SELECT (current_role)", "current_role may not be used"),
     # parameters
     ("SELECT :_overlay", "underscore"),
     ("SELECT * FROM condition_simple c WHERE a:b", "touches"),
@@ -325,6 +340,27 @@ def test_functions_that_may_be_called_are_postgresqls_own(connection: psycopg.Co
     syntax = {"case", "cast", "coalesce", "greatest", "grouping", "least", "nullif", "trim"}
     sampling = {"bernoulli", "system"}
     assert FUNCTIONS - {name for name, _, _ in rows} - syntax - sampling == set()
+
+
+PURE = {
+    "aclexplode", "array_shuffle", "enum_first", "enum_last", "enum_range", "money", "phraseto_tsquery",
+    "plainto_tsquery", "random_normal", "to_tsquery", "to_tsvector", "uuidv7", "websearch_to_tsquery", "xml",
+    "xml_is_well_formed",
+}  # fmt: skip
+"""Stable or volatile by their settings or by chance alone; they read nothing of the server."""
+
+
+def test_no_function_that_reads_the_server_can_be_called_as_an_attribute(connection: psycopg.Connection[Any]) -> None:
+    """`f.to_regclass` calls the function where `f` has no column of that name."""
+    rows = connection.execute(
+        """
+        SELECT DISTINCT proname FROM pg_proc
+         WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind = 'f' AND provolatile <> 'i'
+           AND pronargs >= 1 AND pronargs - pronargdefaults <= 1 AND 'internal'::regtype <> ALL (proargtypes::oid[])
+        """
+    ).fetchall()
+    reachable = {name for (name,) in rows if not is_refused_name(name)} - CALLABLE - PURE
+    assert {name for name in reachable if not name.endswith(("in", "out", "recv", "send"))} == set()
 
 
 PIECES = [

@@ -116,6 +116,12 @@ def test_the_caret_is_in_the_line_that_is_wrong() -> None:
         (select(repeat=["name", "contact"]), "$.select[0].repeat", "several types"),
         (select(column=[{"name": "1x", "path": "id"}]), "$.select[0].column[0].name", "is not a name"),
         (select(column=[{"name": "x" * 64, "path": "id"}]), "$.select[0].column[0].name", "longer than 63"),
+        *((select(column=[{"name": name, "path": "id"}]), "$.select[0].column[0].name", "every table of PostgreSQL has")
+          for name in ("xmin", "xmax", "cmin", "cmax", "ctid", "tableoid", "XMIN")),
+        (select(column=[{"name": f"x{n}", "path": "active"} for n in range(1598)]), "$.select", "can hold 1,597"),
+        (select(column=[{"name": f"x{n}", "path": "id"} for n in range(400)]), "$.select", "400 columns can take"),
+        (column("99999999999"), "$.select[0].column[0].path", "99999999999 is too large for a whole number of 32 bits"),
+        (column("-2147483649"), "$.select[0].column[0].path", "too large"),
         (select(column=[{"name": "x"}]), "$.select[0].column[0]", "path is missing"),
         (select(column=[{"name": "x", "path": 5}]), "$.select[0].column[0].path", "expected a string"),
         (select(column=[{"name": "x", "path": "id"}] * 2), "$.select", "2 columns are named x"),
@@ -236,7 +242,7 @@ def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text("{")
     with pytest.raises(ViewDefinitionError) as raised:
         load_views(tmp_path)
-    assert [problem.file for problem in raised.value.problems] == ["b.json", "c.json", "d.json"]
+    assert [problem.file for problem in raised.value.problems] == ["a.json", "b.json", "c.json", "d.json"]
 
 
 def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
@@ -245,7 +251,9 @@ def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path
         load_views(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", [*BATCH_TABLES, *(f"{table}_pkey" for table in BATCH_TABLES), "Quarantine", "labs__7"])
+@pytest.mark.parametrize(
+    "name", [*BATCH_TABLES, *(f"{table}_pkey" for table in BATCH_TABLES), "Quarantine", "labs__7", "labs__7__id_idx"]
+)
 def test_names_of_the_batch_layer_are_taken(name: str) -> None:
     (problem,) = lint(json.dumps({**column("id"), "name": name}), "view.json")
     assert problem.path == "$.name"

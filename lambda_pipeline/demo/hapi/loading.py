@@ -4,6 +4,7 @@ How files are read stands in `source/ndjson.py`, how resources are stored in `bu
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,33 @@ Progress = Callable[[Path, int], None]
 
 PROCESSED = frozenset({"transaction", "batch"})
 STORED = frozenset({"collection", "searchset"})
+KEPT_WHOLE = frozenset({"collection", "document", "message"})
+"""Types of bundles that HAPI stores as a resource, by default."""
 
 
-def load_files(demo: DemoHapi, paths: Sequence[Path], *, progress: Progress | None = None) -> dict[Path, int]:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What became of one file.
+
+    Attributes:
+        resources: number of resources that were stored, updated or deleted.
+        reads: number of requests of a bundle that only read; they were left out.
+        bad: lines that were left out: where they are, and why.
+    """
+
+    resources: int
+    reads: int = 0
+    bad: tuple[str, ...] = ()
+
+
+def load_files(demo: DemoHapi, paths: Sequence[Path], *, progress: Progress | None = None) -> dict[Path, Loaded]:
     """Store the resources of these files, one file after the other.
 
     `*.ndjson` and `*.ndjson.gz` have one resource per line; `*.json` and `*.json.gz` hold one bundle or one resource.
-    A bundle of type transaction or batch is processed as the server does. Of a collection or searchset, each resource
-    is stored under its own id, or that of its `urn:uuid:`. Placeholders are resolved in both. Each file is checked to
-    its end before anything of it is stored.
+    A line that cannot be used is left out. A bundle in a line is a resource like any other. A bundle in a file of its
+    own is opened: one of type transaction or batch is processed as the server does; of a collection or searchset, each
+    resource is stored under its own id, or that of its `urn:uuid:`. Placeholders are resolved in both. Each file is
+    read to its end before anything of it is stored.
 
     Args:
         demo: the server that stores them.
@@ -34,26 +53,26 @@ def load_files(demo: DemoHapi, paths: Sequence[Path], *, progress: Progress | No
         progress: called after each page.
 
     Returns:
-        The number of resources of each file.
+        What became of each file.
 
     Raises:
-        BadDataError: a file is missing or has another suffix; then nothing is stored. Or a line or bundle cannot be
-            used; the error names file and line, and the files before it stay stored.
+        BadDataError: a file is missing or has another suffix; then nothing is stored. Or a file cannot be read to its
+            end, or holds a bundle that cannot be used; the files before it stay stored.
     """
     for path in paths:
         _has_lines(path)
     return {path: _load(demo, path, progress) for path in paths}
 
 
-def _load(demo: DemoHapi, path: Path, progress: Progress | None) -> int:
+def _load(demo: DemoHapi, path: Path, progress: Progress | None) -> Loaded:
     def report(count: int) -> None:
         if progress is not None:
             progress(path, count)
 
     if _has_lines(path):
-        for number, resource in _numbered(path):
-            _check(f"{path.name} line {number}", resource)
-        return demo.load((resource for _, resource in _numbered(path)), progress=report)
+        bad = _find_bad_lines(path)
+        good = (line.text for line in read_lines(path) if line.text is not None and line.number not in bad)
+        return Loaded(demo.load(good, progress=report), bad=tuple(f"{path.name} {place}" for place in bad.values()))
     data = read_content(path)
     try:
         content = bodies.parse(data)
@@ -61,11 +80,11 @@ def _load(demo: DemoHapi, path: Path, progress: Progress | None) -> int:
         raise BadDataError(f"{path.name}: {error}") from None
     if content.get("resourceType") != "Bundle":
         _check(path.name, content)
-        return demo.load([content], progress=report)
+        return Loaded(demo.load([content], progress=report))
     return _load_bundle(demo, path.name, content, report)
 
 
-def _load_bundle(demo: DemoHapi, name: str, bundle: Mapping[str, Any], report: Callable[[int], None]) -> int:
+def _load_bundle(demo: DemoHapi, name: str, bundle: Mapping[str, Any], report: Callable[[int], None]) -> Loaded:
     bundle_type, entries = bundle.get("type"), bundle.get("entry", [])
     if bundle_type not in PROCESSED | STORED:
         raise BadDataError(
@@ -77,17 +96,17 @@ def _load_bundle(demo: DemoHapi, name: str, bundle: Mapping[str, Any], report: C
         if bundle_type in STORED or (entry.get("request") or {}).get("method") in {"POST", "PUT"}:
             _check(f"{name} entry {number}", entry.get("resource"))
     if bundle_type in STORED:
-        return demo.load(_stored_resources(entries), progress=report)
+        return Loaded(demo.load(_stored_resources(entries), progress=report))
     for number, entry in enumerate(entries, start=1):
         method = (entry.get("request") or {}).get("method")
         if method not in ORDER and method not in {"GET", "HEAD"}:
             raise BadDataError(f"{name} entry {number}: unknown method {method!r}")
     try:
-        demo.transaction(bundle)
+        done = len(demo.transaction(bundle))
     except BadDataError as error:
         raise BadDataError(f"{name}: {error}") from None
-    report(len(entries))
-    return len(entries)
+    report(done)
+    return Loaded(done, reads=len(entries) - done)
 
 
 def _stored_resources(entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -109,28 +128,41 @@ def _stored_resources(entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str
 
 def _check(place: str, resource: object) -> None:
     """Refuse what the server would refuse, before anything is stored."""
-    if not isinstance(resource, Mapping):
-        raise BadDataError(f"{place}: no resource")
     try:
-        resource_type, logical_id = bodies.resource_type(resource), bodies.logical_id(resource)
-        bodies.check_dates(resource)
+        _check_resource(resource)
     except BadDataError as error:
-        raise BadDataError(f"{place}: {error}") from None
-    if resource_type == "Bundle":
-        raise BadDataError(f"{place}: a bundle", hint="bundles go into .json files")
+        raise BadDataError(f"{place}: {error.message}", hint=error.hint) from None
+
+
+def _check_resource(resource: object) -> None:
+    if not isinstance(resource, Mapping):
+        raise BadDataError("no resource")
+    resource_type, logical_id = bodies.resource_type(resource), bodies.logical_id(resource)
+    bodies.check_dates(resource)
+    if resource_type == "Bundle" and resource.get("type") not in KEPT_WHOLE:
+        raise BadDataError(
+            f"HAPI stores no bundle of type {resource.get('type')!r}",
+            hint="put it into a .json file of its own, so that its entries are loaded",
+        )
     if logical_id is not None and logical_id.isdecimal():
         raise BadDataError(
-            f"{place}: id of digits only",
+            "id of digits only",
             hint="HAPI assigns such ids itself and refuses them from clients; add a letter",
         )
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _find_bad_lines(path: Path) -> dict[int, str]:
+    """Lines that cannot be used, by number: where and why."""
+    bad = {}
     for line in read_lines(path):
+        if line.text is None:
+            bad[line.number] = f"line {line.number}: is not UTF-8"
+            continue
         try:
-            yield line.number, bodies.parse(line.text)
+            _check_resource(bodies.parse(line.text))
         except BadDataError as error:
-            raise BadDataError(f"{path.name} line {line.number}: {error}") from None
+            bad[line.number] = f"line {line.number}: {error}"
+    return bad
 
 
 def _has_lines(path: Path) -> bool:

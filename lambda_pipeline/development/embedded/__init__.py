@@ -6,6 +6,6 @@ user who started them can open: other users configure a URL. A home belongs to o
 two containers over one folder do not see each other. What the servers contain does not belong here.
 """
 
-from lambda_pipeline.development.embedded.servers import Servers, clean, running, start, stop
+from lambda_pipeline.development.embedded.servers import Servers, claim, clean, locate, running, start, stop
 
-__all__ = ["Servers", "clean", "running", "start", "stop"]
+__all__ = ["Servers", "claim", "clean", "locate", "running", "start", "stop"]

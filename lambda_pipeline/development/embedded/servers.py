@@ -66,12 +66,25 @@ def start(
     return _servers(database if postgres else None, cache if redis else None)
 
 
+def claim(home: Path) -> None:
+    """Make the home if it is missing, and let `clean` remove it whole, unless it contains files of others."""
+    place = open_home(home)
+    with _files_are_usable(place), exclusive(place.lock):
+        place.mark()
+
+
 def running(home: Path) -> Servers | None:
     """The servers that answer now, without starting any; `None` when neither does."""
     place = open_home(home)
     database, cache = Postgres(place), Valkey(place)
     found = _servers(database if _answers(database) else None, cache if _answers(cache) else None)
     return None if found == Servers() else found
+
+
+def locate(home: Path) -> Servers:
+    """The URLs of the servers of a home, whether they run or not."""
+    place = open_home(home)
+    return _servers(Postgres(place), Valkey(place))
 
 
 def stop(home: Path) -> list[str]:

@@ -1,4 +1,4 @@
 """Which SQL text an analyst may run.
 
-`tokens` reads it as PostgreSQL does, `guard` decides, `functions` lists what may be called.
+`tokens` reads it as PostgreSQL does, `parse` makes its tree, `guard` decides, `functions` lists what may be called.
 """

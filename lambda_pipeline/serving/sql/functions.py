@@ -48,6 +48,8 @@ FUNCTIONS = _words(
     split_part starts_with string_to_array string_to_table strpos substr substring to_char to_hex to_number
     translate trim upper
 
+    convert_from convert_to phraseto_tsquery plainto_tsquery to_tsquery to_tsvector ts_rank websearch_to_tsquery
+
     age date_add date_bin date_part date_subtract date_trunc extract isfinite justify_days justify_hours
     justify_interval make_date make_interval make_time make_timestamp make_timestamptz now overlaps timezone to_date
     to_timestamp transaction_timestamp statement_timestamp
@@ -76,17 +78,23 @@ FUNCTIONS = _words(
 
 CALLABLE = KEYWORDS_BEFORE_PARENTHESIS | TYPES | FUNCTIONS
 
-_REFUSED_PREFIXES = ("pg_", "lo_", "dblink", "crosstab", "txid_", "inet_server_", "inet_client_")
+_REFUSED_PREFIXES = (
+    "pg_", "lo_", "dblink", "txid_", "inet_server_", "inet_client_", "to_reg", "regclass", "regcollation",
+    "regconfig", "regdictionary", "regnamespace", "regoper", "regproc", "regrole", "regtype", "binary_upgrade_",
+    "brin_", "gin_",
+)  # fmt: skip
 _REFUSED_NAMES = _words(
     """
-    connectby currval current_setting cursor_to_xml cursor_to_xmlschema database_to_xml
-    database_to_xml_and_xmlschema database_to_xmlschema information_schema lastval loread lowrite nextval
-    query_to_xml query_to_xml_and_xmlschema query_to_xmlschema regclass regcollation regconfig regdictionary
-    regnamespace regoper regoperator regproc regprocedure regrole regtype schema_to_xml schema_to_xml_and_xmlschema
-    schema_to_xmlschema set_config setseed setval table_to_xml table_to_xml_and_xmlschema table_to_xmlschema
-    ts_rewrite ts_stat
+    amvalidate current_schemas current_setting currval cursor_to_xml cursor_to_xmlschema database_to_xml
+    database_to_xml_and_xmlschema database_to_xmlschema fmgr_c_validator fmgr_internal_validator fmgr_sql_validator
+    information_schema lastval loread lowrite mxid_age nextval obj_description oidvectortypes plpgsql_validator
+    query_to_xml query_to_xml_and_xmlschema query_to_xmlschema row_security_active schema_to_xml
+    schema_to_xml_and_xmlschema schema_to_xmlschema set_config setseed setval table_to_xml table_to_xml_and_xmlschema
+    table_to_xmlschema ts_debug ts_rewrite ts_stat ts_token_type
     """
 )
+SESSION_WORDS = _words("current_catalog current_role current_schema current_user session_user system_user user")
+"""Key words that PostgreSQL reads as calls: they tell roles and the database."""
 
 
 def is_refused_name(name: str) -> bool:

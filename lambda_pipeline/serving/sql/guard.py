@@ -9,23 +9,18 @@ The guard is one of three fences: run the result in a read-only transaction, wit
 and where there is one, as a role that may only read the batch views.
 """
 
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from lambda_pipeline.errors import BadRequestError, suggest
-from lambda_pipeline.serving.sql.functions import CALLABLE, is_refused_name
+from lambda_pipeline.serving.sql.functions import CALLABLE, SESSION_WORDS, is_refused_name
+from lambda_pipeline.serving.sql.parse import bounded, parse
 from lambda_pipeline.serving.sql.tokens import Token, TokenType, at, tokens
 
 MAX_CHARACTERS = 100_000
-
-_BUT_GOT = re.compile(r" but got <Token .*", re.DOTALL)
-"""How sqlglot shows a token to its developers."""
 
 _STARTS = ("select", "with", "values")
 _WRITES = ("insert", "update", "delete", "merge", "truncate", "create", "alter", "drop")
@@ -71,9 +66,11 @@ def guard(statement: str, relations: Collection[str]) -> GuardedSelect:
     words, end = _without_semicolon(statement, tokens(statement))
     text = statement[:end]
     _check_start(text, words)
+    needed = bounded(text, words)
     for index, token in enumerate(words):
         _check_token(text, words, index, token)
-    tree = _parse(text, words)
+    tree = parse(text, needed)
+    _check_nodes(tree)
     _check_calls(text, words, tree)
     used = _find_views(tree, relations)
     return GuardedSelect(_executable(text, words), used, _parameters(words))
@@ -101,8 +98,11 @@ def _check_start(statement: str, words: Sequence[Token]) -> None:
 def _check_token(statement: str, words: Sequence[Token], index: int, token: Token) -> None:
     if token.type is TokenType.PLACEHOLDER and token.value.startswith("_"):
         raise at(statement, token.start, "a parameter's name begins with an underscore", "begin it with a letter")
-    if token.type not in {TokenType.NAME, TokenType.QUOTED_NAME}:
-        return
+    if token.type in {TokenType.NAME, TokenType.QUOTED_NAME}:
+        _check_name(statement, words, index, token)
+
+
+def _check_name(statement: str, words: Sequence[Token], index: int, token: Token) -> None:
     before = words[index - 1] if index else None
     after = words[index + 1] if index + 1 < len(words) else None
     if is_refused_name(token.value):
@@ -119,6 +119,8 @@ def _check_token(statement: str, words: Sequence[Token], index: int, token: Toke
         raise at(statement, token.start, "FOR UPDATE and FOR SHARE lock rows", "leave it out")
     if before is not None and before.is_symbol("."):
         _check_qualified(statement, words, index, token)
+    elif token.is_word(*SESSION_WORDS) and not (before is not None and before.is_word("as")):
+        raise at(statement, token.start, f"{token.value} may not be used", "put a column of that name into quotes")
 
 
 def _check_qualified(statement: str, words: Sequence[Token], index: int, token: Token) -> None:
@@ -136,54 +138,12 @@ def _check_qualified(statement: str, words: Sequence[Token], index: int, token: 
         raise at(statement, qualifier.start, "a type with a schema", "types are written without one")
 
 
-def _parse(statement: str, words: Sequence[Token]) -> exp.Expr:
-    try:
-        trees = sqlglot.parse(_skeleton(statement, words), dialect="postgres")
-    except SqlglotError as error:
-        raise _describe_error(statement, error) from None
-    except RecursionError:
-        raise BadRequestError("SQL: nested too deeply") from None
-    if len(trees) != 1 or trees[0] is None:
-        raise BadRequestError("SQL: several statements", hint="ask them one by one")
-    tree = trees[0]
+def _check_nodes(tree: exp.Expr) -> None:
     if not isinstance(tree, exp.Query | exp.Values):
         raise BadRequestError("SQL: only a SELECT may run here", hint="begin with SELECT, WITH or VALUES")
     for node in tree.walk():
         if isinstance(node, _REFUSED_NODES) and not isinstance(node, exp.Query):
             raise BadRequestError(f"SQL: {node.key.upper()} may not be used", hint="only reading is possible here")
-    return tree
-
-
-def _skeleton(statement: str, words: Sequence[Token]) -> str:
-    """The statement for sqlglot, every token at its place: comments blanked, literals filled, names in lower case."""
-    characters = ["\n" if character == "\n" else " " for character in statement]
-    for token in words:
-        characters[token.start : token.end] = _stand_in(token)
-    return "".join(characters)
-
-
-def _stand_in(token: Token) -> str:
-    length = len(token.text)
-    match token.type:
-        case TokenType.STRING:
-            lines = "".join("\n" if character == "\n" else "x" for character in token.text[1:-1])
-            return f"'{lines}'"
-        case TokenType.NUMBER:
-            return "1" * length
-        case TokenType.PLACEHOLDER:
-            return ":" + "x" * (length - 1)
-        case TokenType.NAME:
-            return token.value
-        case _:
-            return token.text
-
-
-def _describe_error(statement: str, error: SqlglotError) -> BadRequestError:
-    details = getattr(error, "errors", None) or [{}]
-    line, column = details[0].get("line"), details[0].get("col")
-    place = f", line {line}, column {column}" if line and column else ""
-    reason = _BUT_GOT.sub("", str(details[0].get("description") or "it cannot be read")).rstrip(".")
-    return BadRequestError(f"SQL{place}: {reason}", hint="" if place else f"{len(statement)} characters")
 
 
 def _check_calls(statement: str, words: Sequence[Token], tree: exp.Expr) -> None:

@@ -1,0 +1,78 @@
+"""Errors of questions say what is wrong and where, and hold no value of a resource, whatever PostgreSQL quotes."""
+
+import re
+import traceback
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from lambda_pipeline.errors import LambdaPipelineError, QueryFailedError
+from lambda_pipeline.serving.sql.guard import guard
+from lambda_pipeline_tests.support.failing_sql import FAILING, MARK, MARKED
+from lambda_pipeline_tests.support.hospital import patient
+from lambda_pipeline_tests.support.worlds import World
+
+
+@pytest.fixture
+def marked(empty_world: World) -> World:
+    """One patient in the generation and one in the overlay, with a name that nothing can read."""
+    empty_world.demo.update(patient("a", name=[{"family": MARKED, "given": [MARKED]}], birthDate="1980-01-01"))
+    empty_world.refresh()
+    empty_world.demo.update(patient("b", name=[{"family": MARKED, "given": [MARKED]}], birthDate="1980-01-01"))
+    empty_world.poll()
+    return empty_world
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error with everything that hangs from it, shown or not."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def quoted_by_postgresql(world: World, statement: str) -> bool:
+    with world.database.connect() as connection, pytest.raises(psycopg.Error) as raised:
+        connection.execute(f"SET search_path = sqlonfhir; {statement}".encode()).fetchall()
+    return MARK in str(raised.value)
+
+
+def test_no_value_is_in_an_error_of_a_question(marked: World) -> None:
+    for statement in FAILING:
+        for mode in ("live", "batch"):
+            with pytest.raises(LambdaPipelineError) as raised:
+                marked.serving.select(statement, mode=mode)
+            for error in chain(raised.value):
+                said = "".join(traceback.format_exception(error))
+                assert MARK not in f"{error!r} {error} {said}".replace(statement, ""), statement
+        assert type(raised.value) is QueryFailedError, (statement, str(raised.value))
+    quoted = sum(quoted_by_postgresql(marked, statement) for statement in FAILING)
+    assert quoted > 45, "without words of ours most of these would quote the name"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT frist\n  FROM patients", 'SQL, line 1, column 8: column "frist" does not exist'),
+        ("SELECT id,\n  patient.family FROM patients AS p", "SQL, line 2, column 3: missing FROM-clause entry"),
+        ("SELECT gender, count(*) FROM patients", 'column "patients.gender" must appear in the GROUP BY'),
+        (
+            "SELECT 1 AS x FROM patients WHERE birth_date > now()",
+            "convert them, as in effective_date_time::timestamptz",
+        ),
+        ("SELECT '%', 5 % 2, :a::integer + ids FROM patients", 'SQL, line 1, column 34: column "ids" does not exist'),
+        ("SELECT 'Zqxmark'::integer AS x", "SQL, line 1, column 8: a text cannot be converted to the type"),
+        ("SELECT :a::integer AS x", "parameter :a: a text cannot be converted to the type"),
+        ("SELECT 1 AS x FROM patients WHERE length(family) = :a", "parameter :a: a text cannot be converted"),
+        ("SELECT CASE WHEN 1 THEN 2 END AS x", "argument of CASE/WHEN must be type boolean, not type integer"),
+        ("SELECT 1 AS x ORDER BY 2", "ORDER BY position 2 is not in select list"),
+        ("SELECT lower(1) AS x", "SQL, line 1, column 8: function lower(integer) does not exist"),
+        ("SELECT sum(sum(1)) AS x", "aggregate function calls cannot be nested"),
+        ("SELECT 1 AS x FROM patients p JOIN patients q", "SQL, line 1, column 46: a syntax error"),
+    ],
+)
+def test_an_error_in_the_text_names_the_place_or_the_parameter(marked: World, statement: str, said: str) -> None:
+    values = dict.fromkeys(guard(statement, ["patients"]).parameters, MARK)
+    with pytest.raises(QueryFailedError, match=re.escape(said)) as raised:
+        marked.serving.select(statement, values)
+    assert MARK not in str(raised.value)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views import columns, fhir_types, typed_tree
 from lambda_pipeline.views.analysis import RESERVED_VARIABLES
+from lambda_pipeline.views.fhirpath import MAX_INTEGER
 from lambda_pipeline.views.primitives import primitive_problem
 from lambda_pipeline.views.table_limits import SYSTEM_COLUMNS
 
@@ -317,8 +318,9 @@ class Reader:
 
 
 def _is_whole(number: Decimal, type_name: str) -> bool:
-    minimum = {"positiveInt": 1, "unsignedInt": 0}.get(type_name)
-    return number == number.to_integral_value() and (minimum is None or number >= minimum)
+    largest = 2**63 - 1 if type_name == "integer64" else MAX_INTEGER
+    smallest = {"positiveInt": 1, "unsignedInt": 0}.get(type_name, -largest - 1)
+    return number == number.to_integral_value() and smallest <= number <= largest
 
 
 def _number(value: Any, *, as_text: bool) -> Decimal | None:

@@ -11,7 +11,7 @@ Read in this order; each module uses only modules before it:
    `collection_sql`, `value_sql`, `reference_keys`, `row_source`, `place`, `jsonpath_criteria`.
 5. `path_lowering` and `lowering`: typed tree -> SQL.
 6. `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
-   `compiler` (JSON -> view) and `folder` (all files).
+   `table_limits` (what a table can hold), `compiler` (JSON -> view) and `folder` (all files).
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
 differences:

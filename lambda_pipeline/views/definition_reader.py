@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views import columns, fhir_types, typed_tree
 from lambda_pipeline.views.analysis import RESERVED_VARIABLES
-from lambda_pipeline.views.fhirpath import MAX_INTEGER
 from lambda_pipeline.views.primitives import primitive_problem
 from lambda_pipeline.views.table_limits import SYSTEM_COLUMNS
 
@@ -318,7 +317,7 @@ class Reader:
 
 
 def _is_whole(number: Decimal, type_name: str) -> bool:
-    largest = 2**63 - 1 if type_name == "integer64" else MAX_INTEGER
+    largest = 2**63 - 1 if type_name == "integer64" else 2**31 - 1
     smallest = {"positiveInt": 1, "unsignedInt": 0}.get(type_name, -largest - 1)
     return number == number.to_integral_value() and smallest <= number <= largest
 

@@ -135,8 +135,6 @@ PRECEDENCE: tuple[tuple[str, ...], ...] = (
 MAX_DEPTH = 60
 """Nesting of one expression; deeper nesting would reach the limits of Python or PostgreSQL."""
 
-MAX_INTEGER = 2**31 - 1
-
 TOKEN = re.compile(
     r"""
       (?P<space>   \s+ | //[^\n]* | /\*.*?\*/ )
@@ -309,9 +307,6 @@ class _Parser:
         if self.token.kind == "string":
             unit = self.take()
             return Quantity(token.position, Decimal(token.text), _unescape(unit.text, unit.position))
-        if "." not in token.text and int(token.text) > MAX_INTEGER:
-            reason = f"an integer is at most {MAX_INTEGER}"
-            raise FhirPathError(reason, token.position, f"write the decimal {token.text}.0")
         return Literal(token.position, "decimal" if "." in token.text else "integer", Decimal(token.text))
 
     def variable(self, percent: _Token) -> Expression:

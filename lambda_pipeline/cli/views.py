@@ -21,7 +21,7 @@ from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import StreamFormat, stream
 from lambda_pipeline.serving.frames import to_frame
 from lambda_pipeline.settings import load_settings
-from lambda_pipeline.views import View, compile_view, lint
+from lambda_pipeline.views import View, compile_view, find_warnings, lint
 
 Definition = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -37,9 +37,12 @@ def views() -> None:
 def lint_files(ctx: click.Context, files: Sequence[Path]) -> None:
     """List every problem of FILES, each with its JSON path, the reason and a hint.
 
-    Exits with 1 if there is a problem.
+    Exits with 1 if there is a problem. Warnings name columns whose path can give several values; they change no code.
     """
     problems = [problem for file in files for problem in _find_problems(file)]
+    for file in files:
+        for warning in find_warnings(file.read_text(encoding="utf-8-sig", errors="replace"), str(file)):
+            click.echo(f"warning: {warning}", err=True)
     for problem in problems:
         click.echo(str(problem))
     wrong = len({problem.file for problem in problems})

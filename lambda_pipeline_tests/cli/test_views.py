@@ -43,6 +43,16 @@ def broken(tmp_path: Path) -> Path:
     return file
 
 
+def test_lint_warns_of_a_column_that_can_have_several_values(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "allergies.json"
+    column = {"name": "category", "path": "category"}
+    view = {"resourceType": "ViewDefinition", "name": "allergies", "status": "active", "resource": "AllergyIntolerance"}
+    file.write_text(json.dumps({**view, "select": [{"column": [column]}]}))
+    linted = program("views", "lint", str(file))
+    assert linted.code == 0
+    assert f"warning: {file}: $.select[0].column[0].path" in linted.err
+
+
 def test_lint_names_every_problem_with_its_path(program: Program, definition: Path, broken: Path) -> None:
     assert program("views", "lint", str(definition)).code == 0
     linted = program("views", "lint", str(definition), str(broken))

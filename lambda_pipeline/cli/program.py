@@ -146,14 +146,28 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 (the last resort: a traceback may quote patients' data)
-        if logger.isEnabledFor(logging.DEBUG):
-            traceback.print_exc()
-        click.echo(
-            f"{NAME}: unexpected {type(error).__name__}; this is a bug (run again with --verbose for the traceback)",
-            err=True,
-        )
-        return 1
+        return _end_unforeseen(error)
     return 0
+
+
+def _end_unforeseen(error: Exception) -> int:
+    """Report an error that no layer gave its own meaning: one of PostgreSQL by its meaning, others as bugs."""
+    # Imported here: a command that needs no server starts without the driver.
+    import psycopg  # noqa: PLC0415
+
+    from lambda_pipeline.serving.statement import query_failed  # noqa: PLC0415
+
+    if isinstance(error, psycopg.Error):
+        failed = query_failed(error)
+        click.echo(f"{NAME}: {failed}", err=True)
+        return failed.exit_code
+    if logger.isEnabledFor(logging.DEBUG):
+        traceback.print_exc()
+    click.echo(
+        f"{NAME}: unexpected {type(error).__name__}; this is a bug (run again with --verbose for the traceback)",
+        err=True,
+    )
+    return 1
 
 
 def _log_to_stderr() -> logging.Handler:

@@ -1,10 +1,10 @@
 """Jobs: the nightly refresh, the parity check, and the two ways to ask. Results are files; runs hold counts."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import ValidationError
 
 from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, ParityMismatchError
 from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, check_parity
@@ -59,12 +59,11 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
 
     @dg.config_mapping
     def parity_check_config(config: ParityOptions) -> dg.RunConfig:
-        with _refusals():
-            check_parity_options(config)
+        check_parity_options(config)
         return dg.RunConfig(ops={"run_parity_check": config})
 
     @dg.job(
-        config=parity_check_config,
+        config=_saying_why(parity_check_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "check"},
         description="Compares what is served with a recompute from HAPI's tables; fails where anything differs.",
@@ -99,12 +98,11 @@ def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
 
     @dg.config_mapping
     def view_query_config(config: model) -> dg.RunConfig:
-        with _refusals():
-            check_view_query(config, by_name)
+        check_view_query(config, by_name)
         return dg.RunConfig(ops={"run_view_query": config})
 
     @dg.job(
-        config=view_query_config,
+        config=_saying_why(view_query_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "query"},
         description="Rows of one view, merged first, then filtered, then limited; as a file.",
@@ -129,12 +127,11 @@ def sql_query_job(views: Sequence[str]) -> dg.JobDefinition:
 
     @dg.config_mapping
     def sql_query_config(config: SqlQuery) -> dg.RunConfig:
-        with _refusals():
-            check_sql_query(config, views)
+        check_sql_query(config, views)
         return dg.RunConfig(ops={"run_sql_query": config})
 
     @dg.job(
-        config=sql_query_config,
+        config=_saying_why(sql_query_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "query"},
         description="One read-only SELECT over the merged views, with bound parameters; rows as a file.",
@@ -145,13 +142,27 @@ def sql_query_job(views: Sequence[str]) -> dg.JobDefinition:
     return sql_query
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Raise a refusal as Dagster's own error for bad config: Dagster hides the message of any other error."""
-    try:
-        yield
-    except BadRequestError as error:
-        raise dg.DagsterInvalidConfigError(str(error), [], None) from None  # type: ignore[no-untyped-call]
+def _saying_why(mapping: dg.ConfigMapping) -> dg.ConfigMapping:
+    """The same mapping, which refuses config by Dagster's own error: Dagster hides the message of any other one."""
+
+    def map_config(config: Any) -> Any:
+        try:
+            return mapping.config_fn(config)
+        except ValidationError as error:
+            reason = "; ".join(f"{_place(item['loc'])}: {_reason(item['msg'])}" for item in error.errors())
+        except BadRequestError as error:
+            reason = str(error)
+        raise dg.DagsterInvalidConfigError(reason, [], None)  # type: ignore[no-untyped-call]
+
+    return mapping._replace(config_fn=map_config)
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input ")
 
 
 def _refuse_environment(context: dg.OpExecutionContext) -> None:

@@ -88,6 +88,34 @@ def test_a_bad_view_query_is_refused_before_launch(
 
 
 @pytest.mark.parametrize(
+    ("job", "config", "first_line"),
+    [
+        ("view_query", {"view": "patients", "limit": 0}, "limit: should be greater than or equal to 1"),
+        ("view_query", {"view": "patients", "preview": 1000}, "preview: should be less than or equal to 100"),
+        ("view_query", {"view": "patients", "name": "../../x"}, "name: letters, digits, _, - and . only"),
+        ("view_query", {"view": "patients", "name": {"env": "A_SECRET"}}, "name: must be text"),
+        (
+            "view_query",
+            {"view": "patients", "freshness_target_s": -1.0},
+            "freshness_target_s: should be greater than 0",
+        ),
+        ("view_query", {"view": "patients", "columns": ["code"]}, "view patients has no column code"),
+        ("sql_query", {"sql": {"env": "A_SECRET"}}, "sql: must be text"),
+        ("sql_query", {"sql": "SELECT 1", "limit": 0}, "limit: should be greater than or equal to 1"),
+        ("parity_check", {"sample": 0}, "sample: should be greater than or equal to 1"),
+        ("parity_check", {"everything": True, "sample": 3}, "everything and sample exclude each other"),
+    ],
+)
+def test_the_first_line_says_what_is_wrong(
+    definitions: dg.Definitions, job: str, config: dict[str, Any], first_line: str
+) -> None:
+    """It was: the config mapping function has thrown an unexpected error."""
+    with pytest.raises(dg.DagsterInvalidConfigError) as raised:
+        dg.validate_run_config(definitions.resolve_job_def(job), config)
+    assert str(raised.value).splitlines()[0].startswith(first_line)
+
+
+@pytest.mark.parametrize(
     ("config", "reason"),
     [
         ({}, "sql"),

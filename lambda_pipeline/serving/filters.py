@@ -31,6 +31,7 @@ from psycopg import sql
 
 from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.column_types import TypeFamily, comparable_type, type_family
+from lambda_pipeline.views.primitives import TEMPORAL_PATTERNS, primitive_problem
 from lambda_pipeline.views.view import Column
 
 Value = str | bool | int | float | Decimal | date | datetime | time
@@ -265,6 +266,15 @@ def _text(value: Value, column: Column) -> str:
     return value
 
 
+def _compared_text(value: Value, column: Column) -> str:
+    """A text that is compared: dates of FHIR with their like, since `1/1/1980` has no place in their order."""
+    text = _text(value, column)
+    fhir_type = column.fhir_type or ""
+    if fhir_type in TEMPORAL_PATTERNS and (problem := primitive_problem(text, fhir_type)):
+        raise _bad(column, problem.replace("the text", "the value"))
+    return text
+
+
 _INTEGER_BITS = {"smallint": 15, "integer": 31, "bigint": 63}
 
 
@@ -363,7 +373,7 @@ def _iso(parse: Callable[[str], Any], form: str, text: str, column: Column, what
 
 
 _CONVERTERS: Mapping[TypeFamily, Callable[[Value, Column], Any]] = {
-    TypeFamily.TEXT: _text,
+    TypeFamily.TEXT: _compared_text,
     TypeFamily.INTEGER: _integer,
     TypeFamily.NUMERIC: _decimal,
     TypeFamily.FLOAT: _decimal,

@@ -21,12 +21,12 @@ from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode
 from lambda_pipeline.serving import Filter, Operator, ReadOptions
 from lambda_pipeline.serving.filters import condition
-from lambda_pipeline.serving.service import check_columns, check_parameters
+from lambda_pipeline.serving.parameters import check_parameters
+from lambda_pipeline.serving.service import check_columns
 from lambda_pipeline.serving.sql.guard import guard
 from lambda_pipeline.views import View
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_SCALARS = (str, bool, int, float)
 
 
 def _text(value: object) -> object:
@@ -41,7 +41,15 @@ def _file_name(value: object) -> object:
     return value
 
 
+def _by_name(value: object) -> object:
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be values by the names of parameters")
+    return value
+
+
 Text = Annotated[Any, AfterValidator(_text)]
+# Dagster's own maps end in an error of its code where a value is null.
+Parameters = Annotated[Any, AfterValidator(_by_name)]
 FileName = Annotated[Any, AfterValidator(_file_name)]
 
 
@@ -115,7 +123,7 @@ class SqlQuery(ResultOptions):
         description="One SELECT over the views by their names; `:name` stands for a parameter. It is stored with the "
         "run: do not put patient data here."
     )
-    parameters: dict[str, Any] = Field(
+    parameters: Parameters = Field(
         default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."
     )
     compare: bool = Field(default=False, description="Also say what the batch layer alone would answer.")
@@ -215,9 +223,6 @@ def check_sql_query(query: SqlQuery, views: Sequence[str]) -> None:
         BadRequestError: not one SELECT over known views, or parameters that do not fit it.
     """
     check_parameters(guard(query.sql, views), query.parameters)
-    for name, value in query.parameters.items():
-        if not all(isinstance(item, _SCALARS) for item in (value if isinstance(value, list) else [value])):
-            raise BadRequestError(f"parameter :{name}: neither text, number, boolean, nor a list of them")
 
 
 def exact(value: Any) -> Any:

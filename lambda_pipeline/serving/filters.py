@@ -31,8 +31,7 @@ from psycopg import sql
 
 from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.column_types import TypeFamily, comparable_type, type_family
-from lambda_pipeline.views.fhir_types import TEMPORAL_TYPES
-from lambda_pipeline.views.primitives import primitive_problem
+from lambda_pipeline.views.primitives import TEMPORAL_PATTERNS, primitive_problem
 from lambda_pipeline.views.view import Column
 
 Value = str | bool | int | float | Decimal | date | datetime | time
@@ -256,13 +255,7 @@ def _list_of_values(text: str, column: str, operator: Operator) -> list[Value]:
 
 
 def _convert(value: Value, column: Column) -> Any:
-    converted = _CONVERTERS[type_family(column.type)](value, column)
-    # Dates and times of FHIR are texts, and every text can be compared with them: `1/1/1980` would be before all years.
-    if column.fhir_type in TEMPORAL_TYPES and isinstance(converted, str):
-        problem = primitive_problem(converted, column.fhir_type)
-        if problem:
-            raise _bad(column, problem)
-    return converted
+    return _CONVERTERS[type_family(column.type)](value, column)
 
 
 def _text(value: Value, column: Column) -> str:
@@ -271,6 +264,15 @@ def _text(value: Value, column: Column) -> str:
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise _bad(column, "the value has a character that PostgreSQL's text cannot hold")
     return value
+
+
+def _compared_text(value: Value, column: Column) -> str:
+    """A text that is compared: dates of FHIR with their like, since `1/1/1980` has no place in their order."""
+    text = _text(value, column)
+    fhir_type = column.fhir_type or ""
+    if fhir_type in TEMPORAL_PATTERNS and (problem := primitive_problem(text, fhir_type)):
+        raise _bad(column, problem.replace("the text", "the value"))
+    return text
 
 
 _INTEGER_BITS = {"smallint": 15, "integer": 31, "bigint": 63}
@@ -371,7 +373,7 @@ def _iso(parse: Callable[[str], Any], form: str, text: str, column: Column, what
 
 
 _CONVERTERS: Mapping[TypeFamily, Callable[[Value, Column], Any]] = {
-    TypeFamily.TEXT: _text,
+    TypeFamily.TEXT: _compared_text,
     TypeFamily.INTEGER: _integer,
     TypeFamily.NUMERIC: _decimal,
     TypeFamily.FLOAT: _decimal,

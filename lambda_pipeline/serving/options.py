@@ -1,8 +1,9 @@
 """How a question is answered: the options that Python, the command line and the launchpad share."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, get_args
 
+from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.serving.answer import Mode
 
 
@@ -18,6 +19,9 @@ class ReadOptions:
         compare: for SQL: also say what the batch layer alone would answer, which runs the statement on both.
         accept_quarantined: answer even if resources of the views cannot be read. The answer names them; if this is off,
             the question is refused.
+
+    Raises:
+        BadRequestError: an unknown mode, or a number that cannot be.
     """
 
     mode: Mode = "live"
@@ -25,6 +29,15 @@ class ReadOptions:
     freshness_target_s: float | None = None
     compare: bool = False
     accept_quarantined: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise BadRequestError(f"unknown mode {str(self.mode)[:80]}", hint=", ".join(get_args(Mode)))
+        if self.limit is not None and not (type(self.limit) is int and 0 <= self.limit < 2**63):
+            raise BadRequestError("limit is neither None nor a whole number of at least 0")
+        age = self.freshness_target_s
+        if age is not None and not (type(age) in {int, float} and age >= 0):
+            raise BadRequestError("freshness_target_s is neither None nor a number of at least 0")
 
 
 class OptionValues(TypedDict, total=False):

@@ -20,6 +20,7 @@ from lambda_pipeline.serving.filters import Filter, condition
 from lambda_pipeline.serving.frames import columns_of, to_frame
 from lambda_pipeline.serving.merge import MergeInput, batch_only, gains_and_losses, superseding, with_views
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
+from lambda_pipeline.serving.parameters import check_parameters
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.serving.statement import Limits, Result, query_failed, run
@@ -165,10 +166,8 @@ class Serving:
             opened = open_live(self.database, overlay, self.settings, names, freshness_target_s=target, digests=digests)
         elif options.mode == "batch":
             opened = open_batch(self.database, self.settings, names)
-        elif options.mode == "source":
-            opened = open_source(self.database, self.settings, self.views, names)
         else:
-            raise BadRequestError(f"unknown mode {options.mode}", hint="live, batch or source")
+            opened = open_source(self.database, self.settings, self.views, names)
         with _errors_of_queries(), opened as read:
             if read.quarantined and not options.accept_quarantined:
                 raise QuarantinedError(
@@ -275,21 +274,6 @@ def check_columns(view: View, names: Sequence[str]) -> tuple[Column, ...]:
     if len(set(names)) != len(names):
         raise BadRequestError("a column is asked for twice")
     return tuple(by_name[name] for name in names) if names else view.columns
-
-
-def check_parameters(guarded: GuardedSelect, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a statement's parameters: one for each, and no others.
-
-    Raises:
-        BadRequestError: a value is missing, or no parameter has its name.
-    """
-    missing = [name for name in guarded.parameters if name not in given]
-    unused = [name for name in given if name not in guarded.parameters]
-    if missing:
-        raise BadRequestError(f"no value for :{missing[0]}")
-    if unused:
-        raise BadRequestError(f"the statement has no parameter :{unused[0][:80]}")
-    return dict(given)
 
 
 def _make_answer(

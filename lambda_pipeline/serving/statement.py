@@ -18,6 +18,7 @@ from psycopg.errors import error_from_result
 
 from lambda_pipeline.database import Connection
 from lambda_pipeline.errors import AnswerTooLargeError, QueryFailedError
+from lambda_pipeline.serving.parameters import check_temporal
 from lambda_pipeline.sqlstate import describe, words
 
 Row = tuple[Any, ...]
@@ -77,6 +78,7 @@ def run(
         question: the part of it that the caller wrote, as `GuardedSelect.text`; checked before anything runs.
 
     Raises:
+        BadRequestError: a parameter is bound as a date or time, and is none.
         AnswerTooLargeError: it gives more than the limits allow.
         QueryFailedError: PostgreSQL ended it; the error and its causes hold no text of PostgreSQL that quotes a value.
     """
@@ -170,6 +172,9 @@ def _check(
         result = server.describe_prepared(b"")
     if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
         return _text_failed(error_from_result(result), text, question)
+    for index, (name, value) in enumerate(zip(question.names, values, strict=True)):
+        known = cursor.adapters.types.get(result.param_type(index))
+        check_temporal(name, value, known.name if known else "")
     cursor.pgresult = result
     return None
 

@@ -102,6 +102,8 @@ def test_a_bad_view_query_is_refused_before_launch(
         ("view_query", {"view": "patients", "columns": ["code"]}, "view patients has no column code"),
         ("sql_query", {"sql": {"env": "A_SECRET"}}, "sql: must be text"),
         ("sql_query", {"sql": "SELECT 1", "limit": 0}, "limit: should be greater than or equal to 1"),
+        ("sql_query", {"sql": "SELECT 1", "parameters": ["a"]}, "parameters: must be values by the names"),
+        ("sql_query", {"sql": "SELECT 1", "parameters": {"a": None}}, "the statement has no parameter :a"),
         ("parity_check", {"sample": 0}, "sample: should be greater than or equal to 1"),
         ("parity_check", {"everything": True, "sample": 3}, "everything and sample exclude each other"),
     ],

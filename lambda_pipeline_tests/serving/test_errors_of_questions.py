@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from lambda_pipeline.errors import LambdaPipelineError, QueryFailedError
+from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, QueryFailedError
 from lambda_pipeline.serving.sql.guard import guard
 from lambda_pipeline_tests.support.failing_sql import FAILING, MARK, MARKED
 from lambda_pipeline_tests.support.hospital import patient
@@ -76,3 +76,22 @@ def test_an_error_in_the_text_names_the_place_or_the_parameter(marked: World, st
     with pytest.raises(QueryFailedError, match=re.escape(said)) as raised:
         marked.serving.select(statement, values)
     assert MARK not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "cast", [":since::date", "CAST(:since AS date)", "timestamptz '2026-01-01' + (now() - :since)"]
+)
+@pytest.mark.parametrize("value", ["1/1/1980", "01/02/03", "19800101", "Zqxmark", "1980", "2026-02-30", "today"])
+def test_a_parameter_that_is_bound_as_a_date_is_written_as_one(empty_world: World, cast: str, value: str) -> None:
+    empty_world.refresh()
+    with pytest.raises(BadRequestError, match=r"parameter :since: the value is not a (date|timestamp)") as raised:
+        empty_world.serving.select(f"SELECT ({cast})::text AS x", {"since": value})
+    assert value == "today" or value not in str(raised.value).partition("write it")[0]
+
+
+def test_a_parameter_that_is_a_date_is_bound(marked: World) -> None:
+    for cast, value in [("date", "1980-01-31"), ("timestamptz", "1980-01-31"), ("timestamp", "1980-01-31 08:00"),
+                        ("timestamptz", "1980-01-31T08:00:00.5+01:00"), ("time", "08:30")]:  # fmt: skip
+        assert len(marked.serving.select(f"SELECT (:a::{cast})::text AS x", {"a": value}).frame) == 1
+    answer = marked.serving.select("SELECT id FROM patients WHERE birth_date > :since", {"since": "1979"})
+    assert len(answer.frame) == 2

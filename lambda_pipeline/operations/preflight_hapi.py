@@ -15,7 +15,6 @@ from lambda_pipeline.errors import HapiUnavailableError, SourceError
 from lambda_pipeline.operations.preflight import Finding, Level
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import HapiSchema, read_schema
-from lambda_pipeline.source.relations import read_relations
 
 OLDEST_POSTGRESQL = 15
 TIME_LIMIT_S = 10
@@ -47,7 +46,6 @@ def check_hapi(database: Database, settings: Settings, *, missing_tables: Findin
             yield from _check_rights(connection)
             schema: HapiSchema | None = None
             try:
-                read_relations(connection, settings.hapi_schema)
                 schema = read_schema(connection, settings.hapi_schema)
             except SourceError as error:
                 yield missing_tables or Finding(Level.FAIL, "HAPI's tables", error.message, error.hint)

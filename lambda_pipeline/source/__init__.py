@@ -7,7 +7,7 @@ It knows HAPI's tables and nothing of views, generations or the overlay. Start w
 from lambda_pipeline.source.bodies import Unreadable
 from lambda_pipeline.source.changes import Change, by_key, changes_since, current_state
 from lambda_pipeline.source.flatten import Flattened, flatten
-from lambda_pipeline.source.identity import HapiSource, SourceIdentity
+from lambda_pipeline.source.identity import HapiSource
 from lambda_pipeline.source.keys import NO_PARTITION, ResourceKey, ResourceRange
 from lambda_pipeline.source.schema import HapiSchema, read_schema
 from lambda_pipeline.source.snapshot import SnapshotMark, marked_snapshot
@@ -24,7 +24,6 @@ __all__ = [
     "ResourceRange",
     "ResourceRelation",
     "SnapshotMark",
-    "SourceIdentity",
     "Unreadable",
     "by_key",
     "changes_since",

@@ -95,7 +95,7 @@ def identify(connection: Connection, source: HapiSource, relations: Sequence[Rel
         source: as configured.
         relations: from `read_relations`, in a snapshot whose tables are locked.
     """
-    digest = hashlib.sha256("\n".join(map(repr, relations)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join(map(str, relations)).encode()).hexdigest()[:16]
     return SourceIdentity(digest, READER, _zone_rules(connection, source.timezone), source.schema, source.timezone)
 
 

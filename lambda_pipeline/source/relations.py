@@ -28,12 +28,18 @@ class Relation:
         oid: identifies the relation; another table that is given the same name has another one.
         kind: `relkind` of PostgreSQL: `r` for a table, `p` for a partitioned one.
         columns: the columns of it that are read, sorted.
+        readable: whether this role may read HAPI's table.
     """
 
     table: str
     oid: int
     kind: str
     columns: tuple[str, ...]
+    readable: bool
+
+    def __str__(self) -> str:
+        """What identifies it, without the rights of a role; marks hold a digest of it, so it must not change."""
+        return f"{self.table} {self.oid} {self.kind} {','.join(self.columns)}"
 
 
 def read_relations(connection: Connection, schema: str) -> list[Relation]:
@@ -53,7 +59,7 @@ def read_relations(connection: Connection, schema: str) -> list[Relation]:
             hint="is HAPI_DB_URL the database of a HAPI FHIR JPA server, and LAMBDA_PIPELINE_HAPI_SCHEMA its schema?",
         )
     relations = []
-    for table, name, oid, kind, persistence, inherited, secured, columns in rows:
+    for table, name, oid, kind, persistence, inherited, secured, readable, columns in rows:
         if name is None:
             raise SourceBusyError(f"a partition of {table} is being attached", hint="ask again")
         fault = _find_fault(kind, persistence, inherited=inherited, secured=secured)
@@ -63,7 +69,7 @@ def read_relations(connection: Connection, schema: str) -> list[Relation]:
                 f"{subject} {fault}",
                 hint="LAMBDA_PIPELINE_HAPI_SCHEMA in HAPI_DB_URL must hold the tables that HAPI itself writes",
             )
-        relations.append(Relation(table, oid, kind, tuple(sorted(set(columns) & set(USED[table])))))
+        relations.append(Relation(table, oid, kind, tuple(sorted(set(columns) & set(USED[table]))), readable))
     return relations
 
 
@@ -85,6 +91,7 @@ _RELATIONS = """
 SELECT t.relname::text, c.relname::text, part.oid::bigint, c.relkind::text, c.relpersistence::text,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
        c.relkind IN ('r', 'p') AND row_security_active(c.oid),
+       has_table_privilege(t.oid, 'SELECT'),
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
   FROM pg_class t

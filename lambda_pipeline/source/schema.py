@@ -11,7 +11,8 @@ from psycopg import sql
 
 from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.errors import SourceError
-from lambda_pipeline.source.columns import REQUIRED, TABLES
+from lambda_pipeline.source.columns import REQUIRED
+from lambda_pipeline.source.relations import read_relations
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class HapiSchema:
 
     Attributes:
         schema: the PostgreSQL schema that they are in.
-        columns: names of the columns, by table that exists and may be read.
+        columns: names of the columns that are read, by table that exists.
         unfilled_fhir_id: some rows have no `fhir_id` (a schema older than HAPI 7.0, or upgraded without HAPI's
             migrator): ids also come from `hfj_forced_id`, and two rows may have the same logical id.
     """
@@ -52,14 +53,16 @@ class HapiSchema:
 
 
 def read_schema(connection: Connection, schema: str) -> HapiSchema:
-    """Read which columns HAPI's tables have, once `read_relations` has shown that they can be read exactly.
+    """Read which of HAPI's tables, and of the columns that are read, exist.
 
     Raises:
-        SourceError: a column that is needed is missing, or the role may not read a table.
+        SourceError: a table or column that is needed is missing, the role may not read it, or it cannot be read
+            exactly: see `read_relations`.
+        SourceBusyError: a partition is being attached.
     """
-    rows = connection.execute(_COLUMNS, {"schema": schema, "tables": list(TABLES)}).fetchall()
-    found = {table: frozenset(columns) for table, columns, _ in rows}
-    unreadable = {table for table, _, readable in rows if not readable}
+    relations = read_relations(connection, schema)
+    found = {relation.table: frozenset(relation.columns) for relation in relations}
+    unreadable = {relation.table for relation in relations if not relation.readable}
     if "res_type_id" in found["hfj_resource"]:
         unreadable -= {"hfj_res_ver_prov"}  # HAPI 8.4 and newer does not read it
     if unreadable:
@@ -80,13 +83,3 @@ def _unfilled_fhir_id(connection: Connection, schema: str, found: Mapping[str, f
         sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE fhir_id IS NULL)").format(sql.Identifier(schema, "hfj_resource")),
     )
     return bool(unfilled)
-
-
-_COLUMNS = """
-SELECT c.relname::text, array_agg(a.attname::text), bool_and(has_table_privilege(c.oid, 'SELECT'))
-  FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE n.nspname = %(schema)s AND c.relname = ANY (%(tables)s) AND c.relkind IN ('r', 'p')
- GROUP BY c.relname
-"""

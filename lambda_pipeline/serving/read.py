@@ -103,11 +103,12 @@ def open_live(
     if digests is None:
         with database.connect() as connection:
             digests = published_digests(connection)
-    if unpublished := [name for name in names if name not in digests]:
+    if any(name not in digests for name in names):
         with database.connect() as connection:
-            _published_view(_require(published(connection), configured), unpublished[0])
+            newest = _require(published(connection), configured)
+        digests = {name: _published_view(newest, name).digest for name in names}
     for attempt in range(_ATTEMPTS):
-        overlay_read, trouble = _read_overlay(overlay, {name: _published_digest(digests, name) for name in names})
+        overlay_read, trouble = _read_overlay(overlay, {name: digests[name] for name in names})
         if trouble and attempt == 0 and overlay is not None:
             logger.warning("%s", trouble)
         with database.connect() as connection, marked_snapshot(connection, source=source) as mark:
@@ -324,38 +325,24 @@ def _batch_quarantine(connection: Connection, names: Collection[str]) -> list[tu
 
 def _require(generation: Generation | None, source: HapiSource) -> Generation:
     if generation is None:
-        raise _no_generation()
+        raise NoGenerationError(
+            "no generation has been published yet", hint="run lambda-pipeline refresh, or ask with mode source"
+        )
     changed = generation.mark.find_change(source)
     if changed:
         raise SettingsChangedError(f"{changed} since the published generation was made")
     return generation
 
 
-def _no_generation() -> NoGenerationError:
-    hint = "run lambda-pipeline refresh, or ask with mode source"
-    return NoGenerationError("no generation has been published yet", hint=hint)
-
-
 def _published_view(generation: Generation, name: str) -> View:
     known = generation.views.get(name)
     if known is None:
-        raise _not_published(name, generation.failures.get(name, ""))
+        failure = generation.failures.get(name, "")
+        raise ViewNotPublishedError(
+            f"view {name} is not in the published generation{f': {failure}' if failure else ''}",
+            hint="run a refresh, or ask with mode source",
+        )
     return known.view
-
-
-def _published_digest(digests: Mapping[str, str], name: str) -> str:
-    if not digests:
-        raise _no_generation()
-    if name not in digests:
-        raise _not_published(name)
-    return digests[name]
-
-
-def _not_published(name: str, failure: str = "") -> ViewNotPublishedError:
-    why = f": {failure}" if failure else ""
-    return ViewNotPublishedError(
-        f"view {name} is not in the published generation{why}", hint="run a refresh, or ask with mode source"
-    )
 
 
 def _name_batch(generation: Generation) -> str:

@@ -31,6 +31,7 @@ from psycopg import sql
 
 from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.column_types import TypeFamily, comparable_type, type_family
+from lambda_pipeline.serving.value_text import CLOCK, DAY, ZONE, is_storable
 from lambda_pipeline.views.primitives import TEMPORAL_PATTERNS, primitive_problem
 from lambda_pipeline.views.view import Column
 
@@ -261,7 +262,7 @@ def _convert(value: Value, column: Column) -> Any:
 def _text(value: Value, column: Column) -> str:
     if not isinstance(value, str):
         raise _bad(column, "the value must be text", "quote it")
-    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if not is_storable(value):
         raise _bad(column, "the value has a character that PostgreSQL's text cannot hold")
     return value
 
@@ -318,14 +319,10 @@ def _boolean(value: Value, column: Column) -> bool:
     raise _bad(column, "the value is neither true nor false")
 
 
-_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-
-
 def _instant(value: Value, column: Column) -> datetime:
     hint = "write it like 2026-01-31T08:00:00Z or 2026-01-31T09:00:00+01:00"
     if isinstance(value, str):
-        form = rf"{_DATE}[T ]{_CLOCK}(Z|[+-][0-9]{{2}}:[0-9]{{2}})"
+        form = f"{DAY}[T ]{CLOCK}{ZONE}"
         value = _iso(datetime.fromisoformat, form, value, column, "moment with a zone", hint)
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise _bad(column, "the value is not a moment with a zone", hint)
@@ -338,7 +335,7 @@ def _instant(value: Value, column: Column) -> datetime:
 def _local_moment(value: Value, column: Column) -> datetime:
     hint = "write it like 2026-01-31T08:00:00; the column has no zone"
     if isinstance(value, str):
-        form = rf"{_DATE}([T ]{_CLOCK})?"
+        form = f"{DAY}(?:[T ]{CLOCK})?"
         value = _iso(datetime.fromisoformat, form, value, column, "moment without a zone", hint)
     if not isinstance(value, datetime) or value.tzinfo is not None:
         raise _bad(column, "the value is not a moment without a zone", hint)
@@ -348,7 +345,7 @@ def _local_moment(value: Value, column: Column) -> datetime:
 def _date(value: Value, column: Column) -> date:
     hint = "write it like 2026-01-31"
     if isinstance(value, str):
-        value = _iso(date.fromisoformat, _DATE, value, column, "date", hint)
+        value = _iso(date.fromisoformat, DAY, value, column, "date", hint)
     if isinstance(value, datetime) or not isinstance(value, date):
         raise _bad(column, "the value is not a date", hint)
     return value
@@ -357,7 +354,7 @@ def _date(value: Value, column: Column) -> date:
 def _time(value: Value, column: Column) -> time:
     hint = "write it like 08:30:00"
     if isinstance(value, str):
-        value = _iso(time.fromisoformat, _CLOCK, value, column, "time of day", hint)
+        value = _iso(time.fromisoformat, CLOCK, value, column, "time of day", hint)
     if not isinstance(value, time) or value.tzinfo is not None:
         raise _bad(column, "the value is not a time of day", hint)
     return value

@@ -12,18 +12,16 @@ from typing import Any
 
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.serving.sql.guard import GuardedSelect
+from lambda_pipeline.serving.value_text import CLOCK, DAY, ZONE, is_storable
 
 _SCALARS = (str, bool, int, float, Decimal, date, datetime, time, bytes)
 
-_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_CLOCK = "[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,6})?)?"
-_ZONE = "(?:Z|[-+][0-9]{2}:[0-9]{2})"
-_MOMENT = (re.compile(f"{_DAY}(?:[T ]{_CLOCK}{_ZONE}?)?"), datetime.fromisoformat, "2026-01-31 or 2026-01-31T08:00:00Z")
+_MOMENT = (re.compile(f"{DAY}(?:[T ]{CLOCK}{ZONE}?)?"), datetime.fromisoformat, "2026-01-31 or 2026-01-31T08:00:00Z")
 _TEMPORAL: Mapping[str, tuple[re.Pattern[str], Any, str]] = {
-    "date": (re.compile(_DAY), date.fromisoformat, "2026-01-31"),
+    "date": (re.compile(DAY), date.fromisoformat, "2026-01-31"),
     "timestamp": _MOMENT,
     "timestamptz": _MOMENT,
-    "time": (re.compile(_CLOCK), time.fromisoformat, "08:30:00"),
+    "time": (re.compile(CLOCK), time.fromisoformat, "08:30:00"),
 }
 
 
@@ -71,5 +69,5 @@ def check_temporal(name: str, value: object, type_name: str) -> None:
 def _check_value(name: str, value: object) -> None:
     if value is not None and not isinstance(value, _SCALARS):
         raise BadRequestError(f"parameter :{name}: neither text, number, boolean, date, nor a list of them")
-    if isinstance(value, str) and ("\x00" in value or any("\ud800" <= each <= "\udfff" for each in value)):
+    if isinstance(value, str) and not is_storable(value):
         raise BadRequestError(f"parameter :{name}: a character that PostgreSQL's text cannot hold")

@@ -9,25 +9,16 @@ from lambda_pipeline.views.function import NONE, ONE, Build, Function, Typing
 from lambda_pipeline.views.value_functions import whole_number
 
 
-def _last(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
-) -> typed_tree.Node:
-    type_rules.refuse_choice(target)
-    return typed_tree.Last(target, target.type) if target.many else target
+def _of_several(node: type[typed_tree.Last] | type[typed_tree.Single] | type[typed_tree.Distinct]) -> Build:
+    """A function that leaves a single element as it is."""
 
+    def build(
+        _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+    ) -> typed_tree.Node:
+        type_rules.refuse_choice(target)
+        return node(target, target.type) if target.many else target
 
-def _single(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
-) -> typed_tree.Node:
-    type_rules.refuse_choice(target)
-    return typed_tree.Single(target, target.type) if target.many else target
-
-
-def _distinct(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
-) -> typed_tree.Node:
-    type_rules.refuse_choice(target)
-    return typed_tree.Distinct(target, target.type) if target.many else target
+    return build
 
 
 def _tail(
@@ -73,12 +64,12 @@ def _aggregate(
 
 
 COLLECTION_FUNCTIONS: Mapping[str, Function] = {
-    "last": Function(NONE, "a collection", _last),
-    "single": Function(NONE, "a collection of at most one element", _single),
+    "last": Function(NONE, "a collection", _of_several(typed_tree.Last)),
+    "single": Function(NONE, "a collection of at most one element", _of_several(typed_tree.Single)),
     "tail": Function(NONE, "a collection", _tail),
     "skip": Function(ONE, "a collection, and how many elements", _skip),
     "take": Function(ONE, "a collection, and how many elements", _take),
-    "distinct": Function(NONE, "a collection", _distinct),
+    "distinct": Function(NONE, "a collection", _of_several(typed_tree.Distinct)),
     "isDistinct": Function(NONE, "a collection", _aggregate("isDistinct"), takes_empty=True),
     "count": Function(NONE, "a collection", _aggregate("count", "integer"), takes_empty=True),
     "all": Function(ONE, "a collection, and criteria that are boolean", _all, takes_empty=True),

@@ -103,8 +103,7 @@ class PathLowering(ABC):
         """The collection as a jsonb array, `[]` when empty."""
         self._note_whole(node)
         place = self.place(node)
-        query = f"jsonb_path_query_array({place.base}, {place.jsonpath})"
-        return query if place.is_column else f"coalesce({query}, '[]')"
+        return place.array if place.is_column else f"coalesce({place.array}, '[]')"
 
     def exists(self, node: typed_tree.Node) -> str:
         """Whether the collection has an element: true or false, never NULL."""
@@ -169,22 +168,18 @@ class PathLowering(ABC):
         place = self.place(target)
         if index is None:
             return Place(f"jsonb_path_query_first({place.base}, {place.jsonpath})", is_cheap=place.is_cheap)
-        return Place(
-            f"(jsonb_path_query_array({place.base}, {place.jsonpath})"
-            f" -> {self._row_index if number is None else number})"
-        )
+        return Place(f"({place.array} -> {self._row_index if number is None else number})")
 
     def _part(self, node: typed_tree.Last | typed_tree.Single | typed_tree.Slice | typed_tree.Distinct) -> Place:
         """Some elements of a collection."""
         place = self.place(node.target)
-        everything = f"jsonb_path_query_array({place.base}, {place.jsonpath})"
         match node:
             case typed_tree.Last():
-                return Place(f"({everything} -> -1)")
+                return Place(f"({place.array} -> -1)")
             case typed_tree.Single():
                 return Place(f"(SELECT {self.rows(node.target)})")
             case typed_tree.Slice(_, start, stop):
-                return Place(everything, path=f"[{start} to {'last' if stop is None else stop - 1}]", keys=None)
+                return Place(place.array, path=f"[{start} to {'last' if stop is None else stop - 1}]", keys=None)
             case typed_tree.Distinct():
                 return Place.of_array(collection_sql.distinct(self.rows(node.target)))
 

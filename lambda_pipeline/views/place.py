@@ -48,6 +48,11 @@ class Place:
         return quoted(self.elements)
 
     @property
+    def array(self) -> str:
+        """The elements as a jsonb array; NULL if `base` is."""
+        return f"jsonb_path_query_array({self.base}, {self.jsonpath})"
+
+    @property
     def elements(self) -> str:
         """The jsonpath, not quoted."""
         return "$" + self.path + ("[*]" if self.ends_in_member else "")

@@ -55,9 +55,9 @@ def merged_key(view: str) -> dg.AssetKey:
     return dg.AssetKey(["merged", view])
 
 
-def view_names(folder: ViewFolder) -> list[str]:
+def view_names(defined: ViewFolder | Deployment) -> list[str]:
     """Names of all views that files define, those of files that do not compile included."""
-    return sorted({view.name for view in folder.views} | {file.view for file in folder.broken})
+    return sorted({view.name for view in defined.views} | {file.view for file in defined.broken})
 
 
 def pipeline_assets(folder: ViewFolder, settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:

@@ -18,7 +18,13 @@ from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import LambdaPipelineError
 from lambda_pipeline.orchestration import asset_checks, metadata
-from lambda_pipeline.orchestration.assets import SPEED_LAYER, batch_key, definition_problems, generation_before
+from lambda_pipeline.orchestration.assets import (
+    SPEED_LAYER,
+    batch_key,
+    definition_problems,
+    generation_before,
+    view_names,
+)
 from lambda_pipeline.orchestration.jobs import NIGHTLY_REFRESH
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
@@ -139,7 +145,7 @@ def _external_refresh_events(instance: dg.DagsterInstance, deployment: Deploymen
     generation = deployment.serving.generation()
     if generation is None or (datetime.now(UTC) - generation.published_at).total_seconds() < OWN_REPORT_S:
         return []
-    keys = [batch_key(name) for name in sorted(_view_names(deployment)) if name in generation.views]
+    keys = [batch_key(name) for name in view_names(deployment) if name in generation.views]
     known = {
         record.asset_entry.asset_key: record.asset_entry.last_materialization
         for record in instance.get_asset_records(keys)
@@ -158,7 +164,7 @@ def _external_refresh_events(instance: dg.DagsterInstance, deployment: Deploymen
 def _failed_definition_events(deployment: Deployment) -> Sequence[Event]:
     """The failed check of each view that is not as its file defines it: no run may look at it for a day."""
     problems = definition_problems(deployment, deployment.serving.generation())
-    names = _view_names(deployment)
+    names = view_names(deployment)
     return asset_checks.to_evaluations(
         [
             asset_checks.definition_result(batch_key(name), problem)
@@ -166,10 +172,6 @@ def _failed_definition_events(deployment: Deployment) -> Sequence[Event]:
             if name in names
         ]
     )
-
-
-def _view_names(deployment: Deployment) -> set[str]:
-    return {view.name for view in deployment.views} | {file.view for file in deployment.broken}
 
 
 def _reported_generation(event: dg.EventLogEntry | None) -> int:

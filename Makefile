@@ -71,7 +71,7 @@ bench: $(STAMP) ## the measurements of benchmarks/
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-strip-extras --python-version 3.11 \
-	  --extra dev --extra docs --extra embedded pyproject.toml -o requirements.lock
+	  --extra charts --extra dev --extra docs --extra embedded --extra metrics pyproject.toml -o requirements.lock
 
 # A found interpreter may be a shim that starts nothing, so each candidate is asked. Debian's Python has no ensurepip
 # without a further package: pip then works on .venv from outside.

@@ -149,15 +149,18 @@ class Faults(Actor):
             self.checks.answers(0, batch=True)
 
     @step
-    def swap(self, kind: str, number: int, shape: int) -> bool | None:
-        """A restored copy, in which a resource has another body, takes the name of HAPI's table; a poll saw it before.
+    def swap(self, kind: str, number: int, shape: int, seen_by: str) -> bool | None:
+        """A restored copy, in which a resource has another body, takes the name of HAPI's table.
 
-        Every mark has seen the transaction that wrote the rows of the copy.
+        The mark of a poll or of a refresh has seen the transaction that wrote the rows of the copy.
         """
         hapi, logical_id, body = self.world.hapi, bodies.logical_id(kind, number), bodies.body(kind, shape)
         if hapi.open or self.product.tasks or self.world.down or not hapi.copy_versions(kind, logical_id, body):
             return False
-        self.product.poll()
+        if seen_by == "refresh":
+            self.product.refresh()
+        else:
+            self.product.poll()
         hapi.swap_versions(kind, logical_id, body)
         self.checks.swapped, self.checks.whole = True, False
         return None

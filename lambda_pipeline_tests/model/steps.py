@@ -125,7 +125,7 @@ ARGUMENTS: Mapping[str, Sequence[st.SearchStrategy[Any]]] = {
     "full": (st.integers(0, 1),),
     "slow": (st.integers(0, 2),),
     "down": (st.integers(0, 1),),
-    "swap": (_kind, _number, _shape),
+    "swap": (_kind, _number, _shape, st.sampled_from(("poll", "refresh"))),
 }
 
 
@@ -181,12 +181,22 @@ def _gone(draw: st.DrawFn) -> list[Step]:
     return [made, ("refresh",), draw(looks), ("expunge", kind, number, 1, "now"), draw(looks)]
 
 
+@st.composite
+def _swapped(draw: st.DrawFn) -> list[Step]:
+    """A table that a generation has seen takes the name of HAPI's, and the overlay made from the other is lost."""
+    kind, number, shape = draw(_kind), draw(_number), draw(st.integers(0, 3))
+    made: Step = ("put", kind, number, shape, "now")
+    lost: Step = draw(st.sampled_from((("flush",), ("drop_state",))))
+    return [made, ("swap", kind, number, shape + 1, "refresh"), lost]
+
+
 MOTIFS: Mapping[str, st.SearchStrategy[list[Step]]] = {
     "late_commit": _late_commit(),
     "again": _again(),
     "overtaken": _overtaken(),
     "hurt": _hurt(),
     "gone": _gone(),
+    "swapped": _swapped(),
 }
 """Steps in an order that chance alone seldom brings about."""
 
@@ -217,7 +227,7 @@ KINDS: Mapping[str, Mapping[str, int]] = {
     "views": {"put": 3, "delete": 1, "toggle": 1, "deploy": 4, "tag": 1, "flush": 1, "drop_state": 1} | _OURS | _PAUSES,
     "stamps": {"put": 4, "delete": 2, "toggle": 3, "names": 2, "replace": 1, "open": 2, "commit": 3, "rollback": 1}
     | _OURS,
-    "swaps": {"put": 3, "delete": 1, "toggle": 2, "swap": 5, "flush": 1, "drop_state": 1} | _OURS,
+    "swaps": {"put": 3, "delete": 1, "toggle": 2, "swap": 5, "swapped": 3, "flush": 1, "drop_state": 1} | _OURS,
     "bursts": {"bulk": 6, "put": 2, "delete": 1, "open": 1, "commit": 1} | _OURS,
 }
 """Which steps a kind of history is made of, and how often each of them."""

@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS sqlonfhir.generation (
     changes       bigint      NOT NULL,
     repaired      bigint      NOT NULL DEFAULT 0,
     repairs       jsonb       NOT NULL DEFAULT '{}',
-    failures      jsonb       NOT NULL DEFAULT '{}'
+    failures      jsonb       NOT NULL DEFAULT '{}',
+    digests       jsonb       NOT NULL DEFAULT '{}'
 );
 
 -- A table from before these columns gets them. ADD COLUMN IF NOT EXISTS would shut readers out even where they are there.
@@ -30,7 +31,7 @@ DO $$
 DECLARE
     added text;
 BEGIN
-    FOREACH added IN ARRAY ARRAY['repairs', 'failures'] LOOP
+    FOREACH added IN ARRAY ARRAY['repairs', 'failures', 'digests'] LOOP
         IF NOT EXISTS (SELECT FROM pg_attribute
                         WHERE attrelid = 'sqlonfhir.generation'::regclass AND attname = added AND NOT attisdropped) THEN
             EXECUTE format('ALTER TABLE sqlonfhir.generation ADD COLUMN %I jsonb NOT NULL DEFAULT ''{}''', added);
@@ -46,6 +47,8 @@ COMMENT ON COLUMN sqlonfhir.generation.changes IS 'Resources that were read agai
 COMMENT ON COLUMN sqlonfhir.generation.repaired IS 'Resources that only the comparison of all keys found (expunged, tags removed)';
 COMMENT ON COLUMN sqlonfhir.generation.repairs IS 'The same by resource type: how many are gone, how many altered, keys of the first';
 COMMENT ON COLUMN sqlonfhir.generation.failures IS 'Why a view is not as its file defines it, by name of the view';
+
+COMMENT ON COLUMN sqlonfhir.generation.digests IS 'Checksums of the living resources by resource type: number, keys, tags';
 
 CREATE TABLE IF NOT EXISTS sqlonfhir.generation_view (
     generation    bigint      NOT NULL REFERENCES sqlonfhir.generation ON DELETE CASCADE,
@@ -87,14 +90,25 @@ CREATE TABLE IF NOT EXISTS sqlonfhir.quarantine (
 COMMENT ON TABLE sqlonfhir.quarantine IS 'Resources without rows in the newest generation because they cannot be read';
 COMMENT ON COLUMN sqlonfhir.quarantine.generation IS 'The generation that found it';
 
--- What the newest generation knows of every living resource, so that a nightly comparison of keys finds what left no trace.
+-- A table of before this column is made again: the next refresh is a full one and fills it.
+DO $$
+BEGIN
+    IF to_regclass('sqlonfhir.resource_key') IS NOT NULL AND NOT EXISTS (
+            SELECT FROM pg_attribute WHERE attrelid = to_regclass('sqlonfhir.resource_key') AND attname = 'tags') THEN
+        DROP TABLE sqlonfhir.resource_key;
+    END IF;
+END
+$$;
+
+-- What the newest generation knows of every living resource, so that a comparison of keys finds what left no trace.
 CREATE TABLE IF NOT EXISTS sqlonfhir.resource_key (
+    res_id        bigint      PRIMARY KEY,
     resource_type text        NOT NULL,
     partition     integer     NOT NULL,
     id            text        NOT NULL,
-    res_id        bigint      NOT NULL,
-    fingerprint   text        NOT NULL,
-    PRIMARY KEY (resource_type, partition, id)
+    tags          bigint      NOT NULL,
+    fingerprint   text        NOT NULL
 );
 
-COMMENT ON TABLE sqlonfhir.resource_key IS 'Every living resource that the newest generation looked at, and which state of it';
+COMMENT ON TABLE  sqlonfhir.resource_key IS 'Every living resource that the newest generation looked at, and which state of it';
+COMMENT ON COLUMN sqlonfhir.resource_key.tags IS 'Exclusive-or of the hashed tag rows';

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.source.snapshot import SnapshotMark
+from lambda_pipeline.source.type_digests import TypeDigest
 from lambda_pipeline.views.view import Column, View
 
 SCHEMA = "sqlonfhir"
@@ -90,6 +91,7 @@ class Generation:
         repairs: the repaired resources by resource type; types without any are left out.
         failures: why a view is not as its file defines it, by name. A view that is in `views` all the same has its
             last published definition, as of this snapshot; another one has no rows in this generation.
+        digests: of the living resources, by resource type; one that is missing is not known.
     """
 
     number: int
@@ -101,6 +103,7 @@ class Generation:
     views: Mapping[str, PublishedView]
     repairs: Mapping[str, Repairs] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, TypeDigest] = field(default_factory=dict)
 
     @property
     def valid_as_of(self) -> datetime:
@@ -127,7 +130,7 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
     if newest is None:
         return None
     rows = cursor.execute(_VIEWS, {"generation": newest["number"]}).fetchall()
-    mark, repairs = SnapshotMark.parse(newest.pop("mark")), newest.pop("repairs")
+    mark, repairs, digests = SnapshotMark.parse(newest.pop("mark")), newest.pop("repairs"), newest.pop("digests")
     return Generation(
         **newest,
         mark=mark,
@@ -136,6 +139,7 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
             resource_type: Repairs(each["gone"], each["altered"], tuple(each["resources"]))
             for resource_type, each in repairs.items()
         },
+        digests={resource_type: TypeDigest(**each) for resource_type, each in digests.items()},
     )
 
 
@@ -174,6 +178,7 @@ def record(connection: Connection, generation: Generation, started_at: datetime)
             "repaired": generation.repaired,
             "repairs": Jsonb({name: asdict(each) for name, each in generation.repairs.items()}),
             "failures": Jsonb(dict(generation.failures)),
+            "digests": Jsonb({name: asdict(each) for name, each in generation.digests.items()}),
         },
     )
     with connection.cursor() as cursor:
@@ -216,10 +221,11 @@ def _dumps(value: Any) -> str:
 
 _VIEW_FIELDS = tuple(each.name for each in fields(PublishedView) if each.name != "view")
 
-# to_jsonb(g): readers may run before the first refresh that adds the columns `repairs` and `failures`.
+# to_jsonb(g): readers may run before the first refresh that adds the columns `repairs`, `failures` and `digests`.
 _NEWEST = """
 SELECT generation AS number, kind AS build_kind, mark, published_at, changes, repaired,
-       coalesce(to_jsonb(g) -> 'repairs', '{}') AS repairs, coalesce(to_jsonb(g) -> 'failures', '{}') AS failures
+       coalesce(to_jsonb(g) -> 'repairs', '{}') AS repairs, coalesce(to_jsonb(g) -> 'failures', '{}') AS failures,
+       coalesce(to_jsonb(g) -> 'digests', '{}') AS digests
   FROM sqlonfhir.generation g
  WHERE %(below)s::bigint IS NULL OR generation < %(below)s
  ORDER BY generation DESC LIMIT 1"""
@@ -240,9 +246,9 @@ SELECT view, digest FROM sqlonfhir.generation_view
 
 _INSERT_GENERATION = """
 INSERT INTO sqlonfhir.generation (generation, kind, mark, valid_as_of, started_at, published_at, changes, repaired,
-       repairs, failures)
+       repairs, failures, digests)
 VALUES (%(generation)s, %(build_kind)s, %(mark)s, %(valid_as_of)s, %(started_at)s, %(published_at)s, %(changes)s,
-       %(repaired)s, %(repairs)s, %(failures)s)"""
+       %(repaired)s, %(repairs)s, %(failures)s, %(digests)s)"""
 
 _INSERT_VIEW = """
 INSERT INTO sqlonfhir.generation_view (generation, view, resource_type, digest, relation, made, row_count, resources,

@@ -12,7 +12,7 @@ and "One bad resource stops only itself".
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -33,7 +33,7 @@ from lambda_pipeline.batch.generation import (
 )
 from lambda_pipeline.batch.key_comparison import (
     ChangedResource,
-    compare_keys,
+    find_differences,
     record_changed_keys,
     record_keys,
     repairs_by_type,
@@ -52,6 +52,7 @@ from lambda_pipeline.source import (
     open_tables,
 )
 from lambda_pipeline.source.flatten import data_error_reason, is_data_error
+from lambda_pipeline.source.type_digests import TypeDigest, take_type_digests
 from lambda_pipeline.source.wal import commit_durably
 from lambda_pipeline.views import BrokenFile, View
 from lambda_pipeline.views.view import RESERVED_NAMES
@@ -200,10 +201,11 @@ class _Refresh:
     def publish(self, wanted: Sequence[WantedView]) -> Generation:
         types = {view.resource for each in wanted for view in each.definitions}
         known = self.last.types & types if self.last else frozenset()
-        find_changes = cache(partial(self._find_changes, known))
+        digests = take_type_digests(self.connection, self.filler.tables, types)
+        find_changes = cache(partial(self._find_changes, known, digests))
         if not self.full:
             find_changes()
-        resources = self._count_resources(types)
+        resources = {name: digest.resources for name, digest in digests.items()}
         made: dict[str, PublishedView] = {}
         failures: dict[str, str] = {}
         for each in wanted:
@@ -216,7 +218,8 @@ class _Refresh:
         if failures and not made:
             first, failure = next(iter(failures.items()))
             raise RefreshError(f"no view could be made, first {first}: {failure}", hint="nothing was published")
-        changed, repairs = self._record_keys({view.view.resource for view in made.values()}, known, find_changes)
+        made_types = {view.view.resource for view in made.values()}
+        changed, repairs = self._record_keys(made_types, known, find_changes)
         self.connection.execute(_RETIRE, {"views": sorted(made)})
         (published_at,) = fetch_one(self.connection, "SELECT clock_timestamp()")
         generation = Generation(
@@ -229,6 +232,7 @@ class _Refresh:
             views=made,
             repairs=repairs,
             failures=failures,
+            digests={name: digest for name, digest in digests.items() if name in made_types},
         )
         record(self.connection, generation, started_at=self.mark.taken_at)
         return generation
@@ -243,28 +247,26 @@ class _Refresh:
         found = find_changes()
         changed = {name: resources for name, resources in found.by_type.items() if name in types}
         record_keys(self.connection, self.filler.tables, types - known)
-        record_changed_keys(self.connection, self.filler.tables, changed)
+        record_changed_keys(self.connection, self.filler.tables, changed, found.recorded)
         return sum(map(len, changed.values())), {name: each for name, each in found.repairs.items() if name in types}
 
-    def _find_changes(self, types: frozenset[str]) -> "_Changes":
+    def _find_changes(self, types: frozenset[str], digests: Mapping[str, TypeDigest]) -> "_Changes":
         if self.last is None or not types:
-            return _Changes({}, {})
+            return _Changes({}, {}, frozenset())
         tables = self.filler.tables
-        changed = {resource.key: resource for resource in compare_keys(self.connection, tables, types)}
         unseen = changes_since(self.connection, tables, types, self.last.mark)
-        seen = {change.key for change in unseen}
+        changes = by_key(self.connection, tables, unseen)
+        now = {name: digests[name] for name in types}
+        differences = find_differences(self.connection, tables, self.last.digests, changes, now)
         # What xmin shows is not a repair, and its current state decides: it may be a delete.
-        repairs = repairs_by_type(resource for key, resource in changed.items() if key not in seen)
-        for change in by_key(self.connection, tables, unseen):
-            changed[change.key] = ChangedResource(change.key, None if change.deleted else change.res_id)
+        seen = {change.key for change in changes}
+        untracked = [resource for resource in differences if resource.key not in seen]
+        current = [ChangedResource(change.key, None if change.deleted else change.res_id) for change in changes]
         by_type: dict[str, list[ChangedResource]] = {resource_type: [] for resource_type in types}
-        for key in sorted(changed):
-            by_type[key.type].append(changed[key])
-        return _Changes(by_type, repairs)
-
-    def _count_resources(self, types: set[str]) -> dict[str, int]:
-        rows = self.connection.execute(self.filler.tables.compose(_COUNTS), {"types": sorted(types)}).fetchall()
-        return dict.fromkeys(types, 0) | dict(rows)
+        for resource in sorted((*untracked, *current), key=lambda each: each.key):
+            by_type[resource.key.type].append(resource)
+        recorded = {each.recorded for each in differences if each.recorded is not None}
+        return _Changes(by_type, repairs_by_type(untracked), recorded | {change.res_id for change in changes})
 
     def _make(
         self, wanted: WantedView, find_changes: Callable[[], "_Changes"], resources: Mapping[str, int]
@@ -357,10 +359,17 @@ class _Refresh:
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """Resources that changed since the last generation, by type, and those of them that only their keys show."""
+    """What changed since the last generation.
+
+    Attributes:
+        by_type: the resources, by type.
+        repairs: those of them that only their keys show.
+        recorded: primary keys under which they may be recorded.
+    """
 
     by_type: Mapping[str, Sequence[ChangedResource]]
     repairs: Mapping[str, Repairs]
+    recorded: Collection[int]
 
 
 def _concerns_all(error: Exception) -> bool:
@@ -377,9 +386,5 @@ def _explain(error: psycopg.Error | RefreshError) -> str:
 
 _ENDS_TRANSACTION = ("08", "40", "57", "58")
 """Classes of SQLSTATE: connection, rollback of the whole transaction, intervention of an operator, system error."""
-
-_COUNTS = """
-SELECT res_type::text, count(*) FROM {resources}
- WHERE res_type = ANY (%(types)s) AND res_deleted_at IS NULL GROUP BY res_type"""
 
 _RETIRE = "DELETE FROM sqlonfhir.quarantine WHERE view <> ALL (%(views)s)"

@@ -68,7 +68,7 @@ def changes_since(
     narrowed = sql.SQL("TRUE")
     if updated_since is not None:
         narrowed = sql.SQL(_UPDATED_SINCE)
-    among = sql.SQL("TRUE" if res_ids is None else "res_id = ANY (%(res_ids)s)")
+    among = sql.SQL("TRUE" if res_ids is None else "res_id = ANY (%(res_ids)s::bigint[])")
     resources = tables.schema.table("hfj_resource")
     written = [sql.SQL(_RESOURCE_WRITTEN).format(resources=resources, narrowed=narrowed, among=among)]
     if updated_since is None:

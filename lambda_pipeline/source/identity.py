@@ -18,8 +18,11 @@ from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source.relations import Relation
 
-READER = 2
-"""Version of the rules by which rows are read (`tables.py`, `bodies.py`): counted up when one changes a value."""
+READER = 3
+"""Version of the rules by which rows are read (`tables.py`, `bodies.py`) and keys are recorded (`inventory.py`).
+
+It is counted up when one changes a value.
+"""
 
 
 @dataclass(frozen=True, slots=True)

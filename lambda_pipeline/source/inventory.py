@@ -2,7 +2,8 @@
 
 An expunged resource leaves no row, and a removed tag leaves no timestamp and no new row: there is no `xmin` to ask.
 Comparing this inventory with the one that a generation was made from (`batch/key_comparison.py`) finds both without
-reading a body. The digest tells a poll cheaply whether that comparison is needed.
+reading a body. Digests tell cheaply whether that comparison is needed: the one here from poll to poll, those of
+`type_digests.py` from a generation to a later snapshot.
 
 The argument: docs/guarantees.md, "Changes without a trace".
 """
@@ -14,12 +15,14 @@ from psycopg import sql
 
 from lambda_pipeline.database import Connection, fetch_one
 from lambda_pipeline.source.tables import HapiTables, ResourceRelation
+from lambda_pipeline.source.type_digests import TAG_HASH
 
 
 def inventory(tables: HapiTables, types: Collection[str], res_ids: Sequence[int] | None = None) -> ResourceRelation:
-    """A relation `resource_type, partition, id, res_id, fingerprint` of the living resources of these types.
+    """A relation `resource_type, partition, id, res_id, tags, fingerprint` of the living resources of these types.
 
-    The fingerprint changes with every write to the resource's row and with its set of tags.
+    `tags` is the exclusive-or of the resource's hashed tag rows. The fingerprint changes with every write to the
+    resource's row and with its set of tags.
 
     Args:
         tables: HAPI's tables; resources that share a logical id are left out.
@@ -28,8 +31,9 @@ def inventory(tables: HapiTables, types: Collection[str], res_ids: Sequence[int]
     """
     query = tables.compose(
         _INVENTORY,
-        condition=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(inventory_ids)s)"),
-        tags_condition=sql.SQL("TRUE" if res_ids is None else "t.res_id = ANY (%(inventory_ids)s)"),
+        tag_hash=TAG_HASH,
+        condition=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(inventory_ids)s::bigint[])"),
+        tags_condition=sql.SQL("TRUE" if res_ids is None else "t.res_id = ANY (%(inventory_ids)s::bigint[])"),
     )
     return ResourceRelation(
         query,
@@ -89,7 +93,7 @@ def take_digest(
     """
     query = tables.compose(
         _DIGEST,
-        condition=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(res_ids)s)"),
+        condition=sql.SQL("TRUE" if res_ids is None else "r.res_id = ANY (%(res_ids)s::bigint[])"),
         tagged=sql.SQL("t.res_type = ANY (%(tagged)s)" if tagged_types else "FALSE"),
     )
     parameters = {"types": sorted(types), "tagged": sorted(tagged_types), "res_ids": list(res_ids or ())}
@@ -106,10 +110,10 @@ SELECT resource.*, tag.*
 
 _INVENTORY = """
 SELECT r.res_type::text AS resource_type, {partition} AS partition, {id} AS id, r.res_id,
-       concat_ws('.', r.xmin::text, tagged.digest) AS fingerprint
+       coalesce(tagged.tags, 0) AS tags, concat_ws('.', r.xmin::text, tagged.tags::text) AS fingerprint
   FROM {resources} r
   {forced_ids}
-  LEFT JOIN (SELECT t.res_id, md5(string_agg(t.tag_id::text, ',' ORDER BY t.tag_id)) AS digest
+  LEFT JOIN (SELECT t.res_id, bit_xor({tag_hash}) AS tags
                FROM {tags} t WHERE {tags_condition} GROUP BY t.res_id) tagged ON tagged.res_id = r.res_id
  WHERE r.res_type = ANY (%(inventory_types)s) AND r.res_deleted_at IS NULL AND {condition}
-   AND r.res_id <> ALL (%(inventory_duplicates)s)"""
+   AND r.res_id <> ALL (%(inventory_duplicates)s::bigint[])"""

@@ -46,7 +46,7 @@ class ResourceRange:
         """The range as a SQL condition on the `res_id` of a table alias; it takes `parameters`."""
         column = sql.Identifier(alias, "res_id")
         if self.res_ids is not None:
-            return sql.SQL("{} = ANY (%(res_ids)s)").format(column)
+            return sql.SQL("{} = ANY (%(res_ids)s::bigint[])").format(column)
         if self.low is None:
             return sql.SQL("TRUE")
         return sql.SQL("{} BETWEEN %(low)s AND %(high)s").format(column)

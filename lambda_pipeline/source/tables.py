@@ -219,7 +219,7 @@ _STORED = """
       {forced_ids}
       JOIN {versions} v ON v.res_id = r.res_id AND v.res_ver = r.res_ver
      WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {resource_condition} AND {version_condition}
-       AND r.res_id <> ALL (%(duplicates)s)
+       AND r.res_id <> ALL (%(duplicates)s::bigint[])
        AND CASE WHEN v.res_encoding = 'JSON' AND r.res_ver = v.res_ver THEN left(v.res_text_vc, 1) = '{{'
                 ELSE FALSE END"""
 
@@ -247,7 +247,7 @@ SELECT e.res_id, e.partition, e.id, e.res_ver, e.last_updated, w.res_ver, w.res_
           LEFT JOIN {versions} v ON v.res_id = r.res_id AND v.res_ver = r.res_ver AND {version_condition}
          WHERE r.res_type = %(resource_type)s AND r.res_deleted_at IS NULL AND {resource_condition}
            AND (v.res_encoding = 'JSON' AND left(v.res_text_vc, 1) = '{{'
-                AND r.res_id <> ALL (%(duplicates)s)) IS NOT TRUE) e
+                AND r.res_id <> ALL (%(duplicates)s::bigint[])) IS NOT TRUE) e
   LEFT JOIN LATERAL (SELECT * FROM {versions} x WHERE x.res_id = e.res_id AND x.res_ver <= e.res_ver
                       ORDER BY x.res_ver DESC LIMIT 1) w ON TRUE
  ORDER BY e.res_id"""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from lambda_pipeline.batch.generation import Generation
-from lambda_pipeline.batch.key_comparison import compare_keys
+from lambda_pipeline.batch.key_comparison import compare_keys, find_differences
 from lambda_pipeline.database import Connection
 from lambda_pipeline.source import (
     Change,
@@ -21,6 +21,7 @@ from lambda_pipeline.source import (
     current_state,
 )
 from lambda_pipeline.source.inventory import Digest, take_digest
+from lambda_pipeline.source.type_digests import take_type_digests
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.speed.poll_plan import PollPlan
 from lambda_pipeline.speed.state import OverlayState
@@ -59,17 +60,21 @@ class PollRead:
             overlay: asked for fingerprints of what it holds.
         """
         if self.plan.state is None:
-            changes = changes_since_generation(self.connection, self.tables, self.generation, self.mark, self.types)
-            return changes, self._digest()
+            return self._differences_from_generation(), self._digest()
         changes = self._changed_rows(overlay)
         created = self._digest_of_created(changes)
         if not self.plan.exact:
             # No scan of all rows: the digest goes on as if nothing had disappeared, and the next sweep checks it.
             return changes, self.plan.state.digest.with_created(created)
         digest = self._digest()
-        if self.plan.compare or self.plan.state.digest.lacks_after(created, digest):
-            changes += self._changes_without_trace(overlay, self.plan.state, {change.key for change in changes})
-        return changes, digest
+        known = {change.key for change in changes}
+        if self.plan.state.digest.lacks_after(created, digest):
+            more = self._changes_without_trace(overlay, self.plan.state)
+        elif self.plan.compare:
+            more = self._differences_from_generation()
+        else:
+            more = []
+        return [*changes, *(change for change in more if change.key not in known)], digest
 
     @property
     def types(self) -> set[str]:
@@ -84,21 +89,37 @@ class PollRead:
             self.types,
             self.plan.since,
             updated_since=self.plan.updated_since,
-            version_rows=self.plan.exact and _has_few_version_rows(self.connection, self.tables),
+            version_rows=self.plan.exact and self._has_few_version_rows(),
         )
         by_type: dict[str, list[Change]] = {}
         for change in by_key(self.connection, self.tables, candidates):
             by_type.setdefault(change.key.type, []).append(change)
         return [change for _, of_type in sorted(by_type.items()) for change in _not_held(overlay, of_type)]
 
-    def _changes_without_trace(
-        self, overlay: Overlay, state: OverlayState, known: Collection[ResourceKey]
-    ) -> list[Change]:
+    def _changes_without_trace(self, overlay: Overlay, state: OverlayState) -> list[Change]:
         held = overlay.all_fingerprints(state.types)
-        found = untracked_changes(
+        return untracked_changes(
             self.connection, self.tables, self.generation, self.mark, held, relabel=self.plan.compare
         )
-        return [change for change in found if change.key not in known]
+
+    def _differences_from_generation(self) -> list[Change]:
+        """What may differ from the generation; also what is held in this state, since its label may be older."""
+        return changes_since_generation(
+            self.connection,
+            self.tables,
+            self.generation,
+            self.mark,
+            self.types,
+            version_rows=self._has_few_version_rows(),
+        )
+
+    def _has_few_version_rows(self) -> bool:
+        """Whether version rows, which hold the bodies, are few enough to be scanned by every poll."""
+        row = self.connection.execute(
+            "SELECT pg_relation_size(to_regclass(%(table)s)) <= %(limit)s",
+            {"table": self.tables.schema.table("hfj_res_ver").as_string(), "limit": _VERSION_SCAN_MAX_BYTES},
+        ).fetchone()
+        return bool(row and row[0])
 
     def _digest(self) -> Digest:
         tagged = {view.resource for view in self.views.values() if view.complete_body}
@@ -110,7 +131,13 @@ class PollRead:
 
 
 def changes_since_generation(
-    connection: Connection, tables: HapiTables, generation: Generation, mark: SnapshotMark, types: Collection[str]
+    connection: Connection,
+    tables: HapiTables,
+    generation: Generation,
+    mark: SnapshotMark,
+    types: Collection[str],
+    *,
+    version_rows: bool = True,
 ) -> list[Change]:
     """Everything that a generation must be corrected for, to be true in this snapshot.
 
@@ -120,12 +147,15 @@ def changes_since_generation(
         generation: the published one.
         mark: of the snapshot.
         types: resource types.
+        version_rows: as in `changes_since`.
     """
-    changes = by_key(connection, tables, changes_since(connection, tables, types, generation.mark))
-    known = {change.key for change in changes}
+    unseen = changes_since(connection, tables, types, generation.mark, version_rows=version_rows)
+    changes = by_key(connection, tables, unseen)
     # A generation knows the keys of its own types only; resources of others have no rows to be corrected.
-    differing = compare_keys(connection, tables, set(types) & generation.types)
-    untracked = {resource.key for resource in differing} - known
+    known = [change for change in changes if change.key.type in generation.types]
+    digests = take_type_digests(connection, tables, set(types) & generation.types)
+    differing = find_differences(connection, tables, generation.digests, known, digests)
+    untracked = {resource.key for resource in differing} - {change.key for change in changes}
     return [*changes, *current_states(connection, tables, untracked, mark)]
 
 
@@ -170,12 +200,3 @@ def untracked_changes(
 def _not_held(overlay: Overlay, of_type: Sequence[Change]) -> list[Change]:
     held = overlay.fingerprints_of(of_type[0].key.type, [change.key for change in of_type])
     return [change for change, known in zip(of_type, held, strict=True) if known != change.fingerprint]
-
-
-def _has_few_version_rows(connection: Connection, tables: HapiTables) -> bool:
-    """Whether version rows, which hold the bodies, are few enough to be scanned by every poll."""
-    row = connection.execute(
-        "SELECT pg_relation_size(to_regclass(%(table)s)) <= %(limit)s",
-        {"table": tables.schema.table("hfj_res_ver").as_string(), "limit": _VERSION_SCAN_MAX_BYTES},
-    ).fetchone()
-    return bool(row and row[0])

@@ -174,11 +174,23 @@ def _hurt(draw: st.DrawFn) -> list[Step]:
 
 @st.composite
 def _gone(draw: st.DrawFn) -> list[Step]:
-    """A resource that a refresh has just taken in is gone without a trace before the next one."""
+    """A resource that a refresh has just taken in is gone without a trace: before the next one, or during it."""
     kind, number = draw(_kind), draw(st.integers(3, 9))
     looks = st.sampled_from((("poll",), ("refresh",)))
     made: Step = ("put", kind, number, draw(_shape), "now")
-    return [made, ("refresh",), draw(looks), ("expunge", kind, number, 1, "now"), draw(looks)]
+    gone: Step = ("expunge", kind, number, 1, "now")
+    before_next: list[Step] = [("refresh",), draw(looks), gone, draw(looks)]
+    held: Step = ("begin", "refresh", draw(st.integers(10, 90)))
+    during: list[Step] = [held, gone, ("poll",), ("resume", 0, 0), ("poll",)]
+    return [made, *draw(st.sampled_from((before_next, during)))]
+
+
+@st.composite
+def _untagged(draw: st.DrawFn) -> list[Step]:
+    """A tag that a refresh has taken in goes without a trace before the next one."""
+    kind, number, tag = draw(_tagged), draw(_number), draw(_tag)
+    made: list[Step] = [("put", kind, number, draw(_shape), "now"), ("tag", kind, number, tag, "now")]
+    return [*made, ("refresh",), ("untag", kind, number, tag, "now"), ("refresh",)]
 
 
 @st.composite
@@ -196,6 +208,7 @@ MOTIFS: Mapping[str, st.SearchStrategy[list[Step]]] = {
     "overtaken": _overtaken(),
     "hurt": _hurt(),
     "gone": _gone(),
+    "untagged": _untagged(),
     "swapped": _swapped(),
 }
 """Steps in an order that chance alone seldom brings about."""
@@ -220,7 +233,7 @@ CLIENTS = frozenset(_CLIENTS | _ODDITIES | _LATE | {"populate": 1})
 KINDS: Mapping[str, Mapping[str, int]] = {
     "everything": _CLIENTS | _ODDITIES | _LATE | _OURS | _PAUSES | _FAULTS | {"deploy": 1} | dict.fromkeys(MOTIFS, 1),
     "plain": _CLIENTS | _OURS | {"again": 3},
-    "oddities": _CLIENTS | _ODDITIES | _OURS | {"raw": 3, "tag": 4, "untag": 4, "gone": 4},
+    "oddities": _CLIENTS | _ODDITIES | _OURS | {"raw": 3, "tag": 4, "untag": 4, "gone": 4, "untagged": 4},
     "late": {"put": 5, "delete": 1, "toggle": 3, "open": 4, "commit": 4, "rollback": 1, "late_commit": 4} | _OURS,
     "interleaved": {"put": 3, "delete": 1, "toggle": 2, "names": 1, "overtaken": 6} | _OURS | _PAUSES,
     "faults": {"put": 3, "delete": 1, "toggle": 2, "names": 1} | _OURS | _FAULTS | {"restart": 1, "hurt": 3},

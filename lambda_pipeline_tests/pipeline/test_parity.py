@@ -193,7 +193,7 @@ def test_an_expunged_resource_that_a_refresh_overlooks_is_found_in_batch(
     published_cohort: World, monkeypatch: pytest.MonkeyPatch, sample: int | None
 ) -> None:
     expunge(published_cohort, "b")
-    monkeypatch.setattr(refreshing, "compare_keys", lambda *_: [])
+    monkeypatch.setattr(refreshing, "find_differences", lambda *_: [])
     assert published_cohort.refresh().repaired == 0
     busy(published_cohort)
     parity = checked(published_cohort, "batch", sample=sample)

@@ -104,7 +104,11 @@ def query(
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of :NAME in the statement.")
-@click.option("--compare", is_flag=True, help="Also show what the batch layer alone would answer.")
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Also show what the batch layer alone would answer; not with --mode source.",
+)
 @answer_options
 def sql(
     file: str,
@@ -126,13 +130,13 @@ def sql(
     echo "SELECT gender, count(*) FROM patient_simple GROUP BY 1" | lambda-pipeline sql -
     """  # noqa: D301 (click wants the character \b)
     statement, values = _read_statement(file), _parse_values(parameters)
+    options = ReadOptions(
+        mode=mode,
+        limit=_limit(count=count, limit=limit, format_=format_),
+        freshness_target_s=max_age,
+        compare=compare,
+    )
     with opened() as deployment:
-        options = ReadOptions(
-            mode=mode,
-            limit=_limit(count=count, limit=limit, format_=format_),
-            freshness_target_s=max_age,
-            compare=compare,
-        )
         answer = deployment.serving.select(statement, values, options=options)
     _print(answer, count=count, format_=format_)
 

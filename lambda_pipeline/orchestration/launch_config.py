@@ -126,7 +126,9 @@ class SqlQuery(ResultOptions):
     parameters: Parameters = Field(
         default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."
     )
-    compare: bool = Field(default=False, description="Also say what the batch layer alone would answer.")
+    compare: bool = Field(
+        default=False, description="Also say what the batch layer alone would answer; not with mode source."
+    )
 
     def bound(self) -> dict[str, Any]:
         """Values of the parameters, numbers exact."""
@@ -220,8 +222,9 @@ def check_sql_query(query: SqlQuery, views: Sequence[str]) -> None:
     """Refuse what the serving layer would refuse, without a server.
 
     Raises:
-        BadRequestError: not one SELECT over known views, or parameters that do not fit it.
+        BadRequestError: not one SELECT over known views, parameters that do not fit it, or compare with mode source.
     """
+    query.read_options(compare=query.compare)
     check_parameters(guard(query.sql, views), query.parameters)
 
 

@@ -218,6 +218,13 @@ def test_misuse_ends_with_3_before_anything_is_started(program: Program, argumen
     assert "Error" in asked.err or "Missing" in asked.err
 
 
+def test_a_recompute_is_not_compared_and_no_server_is_asked_first(program: Program, men: str) -> None:
+    asked = program("sql", men, "--param", "gender=male", "--compare", "--mode", "source")
+    assert (asked.code, asked.out) == (3, "")
+    assert "compare with mode source" in asked.complaint
+    assert "ask with mode live" in asked.complaint
+
+
 def test_without_a_generation_the_answer_is_refused(hapi: DemoHapi, program: Program) -> None:
     asked = program("query", "patient_simple", "--count")
     assert (asked.code, asked.out) == (4, "")

@@ -176,7 +176,10 @@ def _run_question(context: dg.OpExecutionContext, options: ResultOptions, ask: C
     try:
         answer = ask()
         name = options.name or f"{context.job_name}-{context.run.run_id}"
-        file = write(answer, load_settings().results, name=name, format=options.format.value)
+        file = write(answer, load_settings().results, name=name, format=options.format.value, run_id=context.run.run_id)
     except LambdaPipelineError as error:
         raise failure(error) from None
     context.add_output_metadata(metadata.describe_answer(answer, file, options.preview))
+    context.log.info(
+        "%s rows, valid as of %s, are in %s", f"{len(answer.frame):,}", answer.valid_as_of.isoformat(), file
+    )

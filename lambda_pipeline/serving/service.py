@@ -22,6 +22,7 @@ from lambda_pipeline.serving.frames import columns_of, to_frame
 from lambda_pipeline.serving.merge import MergeInput, gains_and_losses, superseding, with_views
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.parameters import check_parameters
+from lambda_pipeline.serving.question import question_of_sql, question_of_view
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.serving.statement import Limits, Result, query_failed, run
@@ -96,7 +97,8 @@ class Serving:
             rows = self._execute(read, statement, {**merged.parameters, **parameters}).rows
             given = counts if options.mode == "live" else None
             answer = _make_answer(read, options.mode, rows, shown, counts.total, given)
-        return replace(answer, seconds=time.monotonic() - began)
+        question = question_of_view(view, columns, where, options)
+        return replace(answer, question=question, seconds=time.monotonic() - began)
 
     def select(
         self,
@@ -138,7 +140,8 @@ class Serving:
             if counts is None and options.limit is not None and len(rows) == options.limit:
                 total = self._count(read, inputs, guarded, values)
             answer = _make_answer(read, options.mode, rows, columns, total, counts)
-        return replace(answer, seconds=time.monotonic() - began)
+        question = question_of_sql(statement, values, options)
+        return replace(answer, question=question, seconds=time.monotonic() - began)
 
     def generation(self) -> Generation | None:
         """The published generation; None before the first."""
@@ -298,4 +301,5 @@ def _make_answer(
         counts=counts,
         quarantined=read.quarantined,
         notes=read.notes,
+        digests={name: merge_input.view.digest for name, merge_input in read.inputs.items()},
     )

@@ -152,12 +152,22 @@ def _read_statement(file: str) -> str:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return content.decode("utf-8-sig")
     except OSError as error:
+        if _is_statement(file):
+            raise BadRequestError(
+                "FILE is the name of a file, and not a statement",
+                hint='- reads standard input: echo "SELECT ..." | lambda-pipeline sql -',
+            ) from None
         hint = "FILE is a file; use - for a statement on standard input" if isinstance(error, FileNotFoundError) else ""
         raise BadRequestError(f"{file[:80]!r} cannot be read: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise BadRequestError(f"{file} is not UTF-8") from None
     except ValueError:
         raise BadRequestError(f"{file[:80]!r} cannot be the name of a file") from None
+
+
+def _is_statement(file: str) -> bool:
+    first, *others = file.split(maxsplit=1) or [""]
+    return first.lower() in {"select", "with", "values"} and bool(others)
 
 
 def _parse_values(parameters: Sequence[str]) -> dict[str, str]:

@@ -165,6 +165,9 @@ def test_sql_compares_with_batch_alone(published: DemoHapi, program: Program, me
         (("query", "patient_simple", "--where", "active", "eq", "perhaps"), "active"),
         (("query", "patient_simple", "--where", "birth_date", "between", "1970"), "birth_date"),
         (("sql", "no-such-file.sql"), "no-such-file.sql"),
+        (("sql", "no-such-file.sql"), "use - for a statement on standard input"),
+        (("sql", "SELECT 1 AS x"), "FILE is the name of a file, and not a statement (- reads standard input: echo"),
+        (("sql", f"SELECT {', '.join('x' * 9)} FROM patient_simple" * 9), "- reads standard input"),
     ],
 )
 def test_what_cannot_be_asked_is_named(

@@ -13,7 +13,7 @@ from lambda_pipeline.serving import Answer, Mode, Operator, ReadOptions, parse_f
 from lambda_pipeline.serving.export import StreamFormat, stream
 
 SHOWN_QUARANTINED = 10
-SHOWN_ROWS = 100
+SHOWN_ROWS = 50
 """Rows that a terminal gets where no limit is given: the rest would scroll away what is said about the answer."""
 
 Command = Callable[..., Any]

@@ -126,7 +126,7 @@ class SqlQuery(ResultOptions):
 
     sql: Text = Field(
         description="One SELECT over the views by their names; `:name` stands for a parameter. It is stored with the "
-        "run: do not put patient data here."
+        "run: do not put patient data here. lambda-pipeline sql and Python store no question."
     )
     parameters: Parameters = Field(
         default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."

@@ -291,6 +291,13 @@ def test_a_terminal_gets_the_first_rows_of_a_table(
     assert (f"{rows} of 5 rows shown" in asked.err) == (rows < 5)
 
 
+def test_what_is_piped_is_whole(published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "SHOWN_ROWS", 3)
+    asked = program("query", "patient_simple", "--columns", "id")
+    assert len(asked.out.splitlines()) == 2 + 5
+    assert "rows shown" not in asked.err
+
+
 def test_a_redis_that_is_down_is_told_once(
     published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

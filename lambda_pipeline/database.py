@@ -15,9 +15,9 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.abc import QueryNoTemplate
 from psycopg.types.json import set_json_loads
-from sqlalchemy.exc import ArgumentError
 
 from lambda_pipeline import sqlstate
+from lambda_pipeline.environment import read_postgresql_url
 from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -34,12 +34,9 @@ def parse_url(url: str, *, name: str) -> sa.URL:
         ConfigurationError: it is not a PostgreSQL URL.
     """
     try:
-        parsed = sa.make_url(url)
-    except (ArgumentError, ValueError):
-        raise ConfigurationError(f"{name} is not a URL", hint="postgresql://user:password@host:5432/database") from None
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigurationError(f"{name} names {parsed.get_backend_name()}", hint="only PostgreSQL is supported")
-    return parsed.set(drivername="postgresql+psycopg")
+        return read_postgresql_url(url).set(drivername="postgresql+psycopg")
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: {error}", hint="postgresql://user:password@host:5432/database") from None
 
 
 class Database:

@@ -5,7 +5,7 @@ Servers have common names: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG_URL`. Every o
 """
 
 import json
-import re
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +14,13 @@ from zoneinfo import available_timezones
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from lambda_pipeline.environment import check_cron, check_redis_url, find_unknown, read_postgresql_url
 from lambda_pipeline.errors import ConfigurationError
 
 PACKAGE = Path(__file__).resolve().parent
 PREFIX = "LAMBDA_PIPELINE_"
-_CRON = re.compile(
-    r"[0-9*][0-9A-Za-z*,/#-]*( +[0-9A-Za-z*,/#-]+){4}|@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
-)
+LAUNCHER_VARIABLES = frozenset({f"{PREFIX}DAGSTER_DIR"})
+"""Names with our prefix that are no settings: `dagster.yaml` reads them."""
 
 
 def project_root() -> Path:
@@ -136,9 +136,22 @@ class Settings(BaseSettings):
     @field_validator("nightly_cron")
     @classmethod
     def _is_cron(cls, text: str) -> str:
-        if not _CRON.fullmatch(text):
-            raise ValueError("not a cron expression of five fields, such as 0 2 * * *")
+        check_cron(text)
         return text
+
+    @field_validator("hapi_db_url", "dagster_pg_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            read_postgresql_url(url.get_secret_value())
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            check_redis_url(url.get_secret_value())
+        return url
 
     @property
     def results(self) -> Path:
@@ -160,13 +173,28 @@ def load_settings() -> Settings:
     """The settings of this process.
 
     Raises:
-        ConfigurationError: an environment variable has an invalid value; names the variable, not the value.
+        ConfigurationError: an environment variable has an invalid value, or begins with `LAMBDA_PIPELINE_` and is no
+            setting; names the variable, not the value.
     """
+    known = {_variable(_own_name(name)) for name in Settings.model_fields} | LAUNCHER_VARIABLES
+    problems = find_unknown(os.environ, known, PREFIX)
+    settings = None
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        problems = "; ".join(f"{_variable(*item['loc'])}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(problems, hint="see docs/settings.md") from None
+        problems += [f"{_variable(*each['loc'])}: {_reason(each['msg'])}" for each in error.errors()]
+    if settings is None or problems:
+        raise ConfigurationError("; ".join(problems), hint="see docs/settings.md")
+    return settings
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _own_name(field: str) -> str:
+    """The name of the variable of a server, which has no prefix; else that of the field."""
+    return field.upper() if Settings.model_fields[field].validation_alias is not None else field
 
 
 def _variable(name: int | str, *inside: int | str) -> str:

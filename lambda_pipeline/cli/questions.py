@@ -13,7 +13,7 @@ from lambda_pipeline.serving import Answer, Mode, Operator, ReadOptions, parse_f
 from lambda_pipeline.serving.export import StreamFormat, stream
 
 SHOWN_QUARANTINED = 10
-SHOWN_ROWS = 100
+SHOWN_ROWS = 50
 """Rows that a terminal gets where no limit is given: the rest would scroll away what is said about the answer."""
 
 Command = Callable[..., Any]
@@ -104,7 +104,11 @@ def query(
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of :NAME in the statement.")
-@click.option("--compare", is_flag=True, help="Also show what the batch layer alone would answer.")
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Also show what the batch layer alone would answer; not with --mode source.",
+)
 @answer_options
 def sql(
     file: str,
@@ -126,13 +130,13 @@ def sql(
     echo "SELECT gender, count(*) FROM patient_simple GROUP BY 1" | lambda-pipeline sql -
     """  # noqa: D301 (click wants the character \b)
     statement, values = _read_statement(file), _parse_values(parameters)
+    options = ReadOptions(
+        mode=mode,
+        limit=_limit(count=count, limit=limit, format_=format_),
+        freshness_target_s=max_age,
+        compare=compare,
+    )
     with opened() as deployment:
-        options = ReadOptions(
-            mode=mode,
-            limit=_limit(count=count, limit=limit, format_=format_),
-            freshness_target_s=max_age,
-            compare=compare,
-        )
         answer = deployment.serving.select(statement, values, options=options)
     _print(answer, count=count, format_=format_)
 
@@ -148,12 +152,22 @@ def _read_statement(file: str) -> str:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return content.decode("utf-8-sig")
     except OSError as error:
+        if _is_statement(file):
+            raise BadRequestError(
+                "FILE is the name of a file, and not a statement",
+                hint='- reads standard input: echo "SELECT ..." | lambda-pipeline sql -',
+            ) from None
         hint = "FILE is a file; use - for a statement on standard input" if isinstance(error, FileNotFoundError) else ""
         raise BadRequestError(f"{file[:80]!r} cannot be read: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise BadRequestError(f"{file} is not UTF-8") from None
     except ValueError:
         raise BadRequestError(f"{file[:80]!r} cannot be the name of a file") from None
+
+
+def _is_statement(file: str) -> bool:
+    first, *others = file.split(maxsplit=1) or [""]
+    return first.lower() in {"select", "with", "values"} and bool(others)
 
 
 def _parse_values(parameters: Sequence[str]) -> dict[str, str]:

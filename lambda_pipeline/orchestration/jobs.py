@@ -10,6 +10,12 @@ from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, ParityM
 from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, check_parity
 from lambda_pipeline.orchestration import metadata
 from lambda_pipeline.orchestration.assets import failure, parity_check_specs, view_names
+from lambda_pipeline.orchestration.examples import (
+    PARITY_EXAMPLE,
+    describe_with_example,
+    sql_query_example,
+    view_query_example,
+)
 from lambda_pipeline.orchestration.launch_config import (
     ParityOptions,
     ResultOptions,
@@ -66,7 +72,9 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
         config=_saying_why(parity_check_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "check"},
-        description="Compares what is served with a recompute from HAPI's tables; fails where anything differs.",
+        description=describe_with_example(
+            "Compares what is served with a recompute from HAPI's tables; fails where anything differs.", PARITY_EXAMPLE
+        ),
     )
     def parity_check() -> None:
         run_parity_check()
@@ -76,7 +84,7 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
 
 def query_jobs(folder: ViewFolder) -> list[dg.JobDefinition]:
     """The jobs that analysts launch."""
-    return [view_query_job(folder), sql_query_job(view_names(folder))]
+    return [view_query_job(folder), sql_query_job(folder)]
 
 
 def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
@@ -105,7 +113,10 @@ def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
         config=_saying_why(view_query_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "query"},
-        description="Rows of one view, merged first, then filtered, then limited; as a file.",
+        description=describe_with_example(
+            "Rows of one view, merged first, then filtered, then limited; as a file.",
+            view_query_example(view_names(folder), folder.views),
+        ),
     )
     def view_query() -> None:
         run_view_query()
@@ -113,8 +124,9 @@ def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
     return view_query
 
 
-def sql_query_job(views: Sequence[str]) -> dg.JobDefinition:
+def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
     """One SELECT over the views."""
+    views = view_names(folder)
 
     @dg.op(description="Runs one SELECT over merged views and writes the rows to a file.")
     def run_sql_query(context: dg.OpExecutionContext, config: SqlQuery, serving: ServingResource) -> None:
@@ -134,7 +146,10 @@ def sql_query_job(views: Sequence[str]) -> dg.JobDefinition:
         config=_saying_why(sql_query_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "query"},
-        description="One read-only SELECT over the merged views, with bound parameters; rows as a file.",
+        description=describe_with_example(
+            "One read-only SELECT over the merged views, with bound parameters; rows as a file.",
+            sql_query_example(views, folder.views),
+        ),
     )
     def sql_query() -> None:
         run_sql_query()
@@ -176,7 +191,10 @@ def _run_question(context: dg.OpExecutionContext, options: ResultOptions, ask: C
     try:
         answer = ask()
         name = options.name or f"{context.job_name}-{context.run.run_id}"
-        file = write(answer, load_settings().results, name=name, format=options.format.value)
+        file = write(answer, load_settings().results, name=name, format=options.format.value, run_id=context.run.run_id)
     except LambdaPipelineError as error:
         raise failure(error) from None
     context.add_output_metadata(metadata.describe_answer(answer, file, options.preview))
+    context.log.info(
+        "%s rows, valid as of %s, are in %s", f"{len(answer.frame):,}", answer.valid_as_of.isoformat(), file
+    )

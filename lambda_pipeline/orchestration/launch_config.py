@@ -7,11 +7,10 @@ declared as `Any` on purpose: in every field that Dagster knows to be text it re
 that variable, which would show any secret of the server to everybody who may launch a job.
 """
 
-import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import dagster as dg
@@ -19,6 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, create_model
 
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode
+from lambda_pipeline.orchestration.words import list_words, make_words
 from lambda_pipeline.serving import Filter, Operator, ReadOptions
 from lambda_pipeline.serving.filters import condition
 from lambda_pipeline.serving.parameters import check_parameters
@@ -30,6 +30,8 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def _text(value: object) -> object:
+    if isinstance(value, dict) and set(value) == {"env"}:
+        raise ValueError("must be text; variables of the server's environment are not read here")
     if not isinstance(value, str):
         raise ValueError("must be text")  # noqa: TRY004 (pydantic reports ValueError)
     return value
@@ -53,6 +55,7 @@ Parameters = Annotated[Any, AfterValidator(_by_name)]
 FileName = Annotated[Any, AfterValidator(_file_name)]
 
 
+@list_words
 class ModeName(StrEnum):
     """The words of `serving.Mode`: Dagster's launchpad shows enumerations, not Literals."""
 
@@ -61,6 +64,7 @@ class ModeName(StrEnum):
     source = "source"
 
 
+@list_words
 class FormatName(StrEnum):
     """The words of `serving.export.FileFormat`."""
 
@@ -68,6 +72,7 @@ class FormatName(StrEnum):
     parquet = "parquet"
 
 
+@list_words
 class ServedName(StrEnum):
     """The words of `operations.parity.ServedMode`, and both of them."""
 
@@ -121,12 +126,14 @@ class SqlQuery(ResultOptions):
 
     sql: Text = Field(
         description="One SELECT over the views by their names; `:name` stands for a parameter. It is stored with the "
-        "run: do not put patient data here."
+        "run: do not put patient data here. lambda-pipeline sql and Python store no question."
     )
     parameters: Parameters = Field(
         default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."
     )
-    compare: bool = Field(default=False, description="Also say what the batch layer alone would answer.")
+    compare: bool = Field(
+        default=False, description="Also say what the batch layer alone would answer; not with mode source."
+    )
 
     def bound(self) -> dict[str, Any]:
         """Values of the parameters, numbers exact."""
@@ -175,8 +182,8 @@ def view_query_model(names: Sequence[str], views: Sequence[View]) -> type[ViewQu
         names: of all views; what files that do not compile call their columns is not known.
         views: of the files that compile.
     """
-    columns = _words("ColumnName", {column.name for view in views for column in view.columns})
-    operators = _words("OperatorName", Operator)
+    columns = make_words("ColumnName", {column.name for view in views for column in view.columns})
+    operators = make_words("OperatorName", Operator)
     filter_model = create_model(
         "ViewFilter",
         __base__=Strict,
@@ -187,7 +194,7 @@ def view_query_model(names: Sequence[str], views: Sequence[View]) -> type[ViewQu
     return create_model(
         "ViewQuery",
         __base__=ViewQuery,
-        view=(_words("ViewName", names), Field(description="The view to read.")),
+        view=(make_words("ViewName", names), Field(description="The view to read.")),
         columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),  # type: ignore[valid-type]
         where=(list[filter_model], Field([], description="All of these must hold.")),
     )
@@ -220,8 +227,9 @@ def check_sql_query(query: SqlQuery, views: Sequence[str]) -> None:
     """Refuse what the serving layer would refuse, without a server.
 
     Raises:
-        BadRequestError: not one SELECT over known views, or parameters that do not fit it.
+        BadRequestError: not one SELECT over known views, parameters that do not fit it, or compare with mode source.
     """
+    query.read_options(compare=query.compare)
     check_parameters(guard(query.sql, views), query.parameters)
 
 
@@ -243,13 +251,3 @@ def environment_references(config: object, path: str = "") -> list[str]:
     if isinstance(config, Sequence) and not isinstance(config, str):
         return [hit for index, value in enumerate(config) for hit in environment_references(value, f"{path}[{index}]")]
     return []
-
-
-def _words(name: str, values: Iterable[str]) -> Any:
-    """An enumeration whose names are its values: the launchpad takes names.
-
-    Dagster keeps one config type per name for the life of a process, so the name depends on the values.
-    """
-    words = sorted(map(str, values))
-    digest = hashlib.sha256("\0".join(words).encode()).hexdigest()
-    return Enum(f"{name}_{digest[:6]}", {word: word for word in words}, type=str)

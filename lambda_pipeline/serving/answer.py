@@ -3,7 +3,10 @@
 What decides whether an answer may be given belongs in `read`.
 """
 
-from dataclasses import asdict, dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -60,6 +63,26 @@ class QuarantinedResource:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked, with the values of filters and parameters.
+
+    These may tell of a patient: a question belongs beside the rows, and never into logs, metadata of runs or errors.
+
+    Attributes:
+        content: ready for JSON. Of a view: `view`, `columns` (empty: all) and `where`; of SQL: `sql` as written, and
+            `parameters` by name; of both the options. Decimals, dates and bytes are text, so that no digit is lost.
+    """
+
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """64 hex digits over the content as JSON with sorted keys, without spaces, in UTF-8."""
+        text = json.dumps(self.content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Rows of one question at one frontier.
 
@@ -75,6 +98,8 @@ class Answer:
         quarantined: resources that are missing from the views asked; empty means none is.
         notes: what else a reader must know, in sentences.
         seconds: time it took.
+        question: what was asked, values included; it goes into the manifest beside the rows, and nowhere else.
+        digests: of the definitions of the views that were read, by name; see `View.digest`.
     """
 
     frame: pd.DataFrame
@@ -88,6 +113,8 @@ class Answer:
     quarantined: tuple[QuarantinedResource, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    question: Question | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.valid_as_of.utcoffset() != timedelta(0):
@@ -100,7 +127,7 @@ class Answer:
             raise ValueError("counts.total is not row_count")
 
     def summary(self) -> dict[str, Any]:
-        """Everything except the rows, ready for JSON: for manifests, run metadata and logs.
+        """What is known about the rows, ready for JSON: for manifests, run metadata and logs.
 
         It holds no patient data apart from the keys of quarantined resources. `valid_as_of` is ISO 8601 in UTC,
         `seconds` is rounded to milliseconds, `rows` is what the frame holds after the limit.

@@ -31,6 +31,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -48,18 +49,27 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _RIGHT_ALIGNED = frozenset({TypeFamily.INTEGER, TypeFamily.NUMERIC, TypeFamily.FLOAT})
 
 
-def write(answer: Answer, folder: Path, *, name: str, format: FileFormat) -> Path:  # noqa: A002 (the word users know)
+def write(
+    answer: Answer,
+    folder: Path,
+    *,
+    name: str,
+    format: FileFormat,  # noqa: A002 (the word users know)
+    run_id: str | None = None,
+) -> Path:
     """Write an answer's rows to `<folder>/<name>.<format>`, and `<name>.manifest.json` beside it.
 
     Each file appears whole or not at all, the manifest last; one of the same name is replaced. Files can be read by
-    their owner alone (mode 600), and so can folders that are made here (700). The manifest holds the answer's summary,
-    the columns with their types, and size, rows and SHA-256 of the file; no rows.
+    their owner alone (mode 600), and so can folders that are made here (700). The manifest holds the question with the
+    values of its filters and parameters, the answer's summary, the digests of the definitions that were read, the
+    columns with their types, and size, rows and SHA-256 of the file; no rows.
 
     Args:
         answer: what to write.
         folder: made when missing.
         name: letters, digits, `_`, `-` and `.`, not beginning with a dot or dash.
         format: of the file.
+        run_id: of the run that asked; None outside of Dagster.
 
     Returns:
         The path of the file with the rows.
@@ -77,7 +87,7 @@ def write(answer: Answer, folder: Path, *, name: str, format: FileFormat) -> Pat
     try:
         _make_private(folder)
         _replace(path, lambda file: writers[format](answer, file))
-        manifest = json.dumps(_manifest(answer, path, format), indent=2, ensure_ascii=False) + "\n"
+        manifest = json.dumps(_manifest(answer, path, format, run_id), indent=2, ensure_ascii=False) + "\n"
         _replace(folder / f"{name}.manifest.json", lambda file: _write_text(file, manifest))
     except OSError as error:
         raise ConfigurationError(f"results cannot be written to {folder}: {error.strerror or error}") from None
@@ -127,7 +137,7 @@ def _write_parquet(answer: Answer, path: Path) -> None:
     write_parquet(answer, path)
 
 
-def _manifest(answer: Answer, path: Path, format_: str) -> dict[str, Any]:
+def _manifest(answer: Answer, path: Path, format_: str, run_id: str | None) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -138,7 +148,12 @@ def _manifest(answer: Answer, path: Path, format_: str) -> dict[str, Any]:
         "rows": len(answer.frame),
         "written_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "columns": [{"name": column.name, "type": column.type} for column in answer.columns],
+        "question": answer.question.content if answer.question else None,
+        "question_sha256": answer.question.sha256 if answer.question else None,
         "answer": answer.summary(),
+        "views": dict(answer.digests),
+        "lambda_pipeline": version("lambda-pipeline"),
+        "run_id": run_id,
     }
 
 

@@ -16,12 +16,13 @@ class ReadOptions:
         limit: how many rows to return at most; `row_count` counts all.
         freshness_target_s: how old the frontier of a live answer may be, in seconds. If it is older, the changes are
             read from HAPI's tables. None stands for the setting `freshness_target_s`, `math.inf` for any age.
-        compare: for SQL: also say what the batch layer alone would answer, which runs the statement on both.
+        compare: for SQL: also say what the batch layer alone would answer, which runs the statement on both; not with
+            mode `source`, which reads neither layer.
         accept_quarantined: answer even if resources of the views cannot be read. The answer names them; if this is off,
             the question is refused.
 
     Raises:
-        BadRequestError: an unknown mode, or a number that cannot be.
+        BadRequestError: an unknown mode, compare with mode source, or a number that cannot be.
     """
 
     mode: Mode = "live"
@@ -33,6 +34,11 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise BadRequestError(f"unknown mode {str(self.mode)[:80]}", hint=", ".join(get_args(Mode)))
+        if self.compare and self.mode == "source":
+            raise BadRequestError(
+                "compare with mode source: a recompute from HAPI's tables has no batch layer to compare with",
+                hint="leave compare out, or ask with mode live",
+            )
         if self.limit is not None and not (type(self.limit) is int and 0 <= self.limit < 2**63):
             raise BadRequestError("limit is neither None nor a whole number of at least 0")
         age = self.freshness_target_s

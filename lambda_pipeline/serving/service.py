@@ -16,11 +16,13 @@ from lambda_pipeline.batch.generation import Generation, published, published_di
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import BadRequestError, QuarantinedError, suggest
 from lambda_pipeline.serving.answer import Answer, Counts, Mode
+from lambda_pipeline.serving.compare import comparison
 from lambda_pipeline.serving.filters import Filter, condition
 from lambda_pipeline.serving.frames import columns_of, to_frame
-from lambda_pipeline.serving.merge import MergeInput, batch_only, gains_and_losses, superseding, with_views
+from lambda_pipeline.serving.merge import MergeInput, gains_and_losses, superseding, with_views
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.parameters import check_parameters
+from lambda_pipeline.serving.question import question_of_sql, question_of_view
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.serving.statement import Limits, Result, query_failed, run
@@ -95,7 +97,8 @@ class Serving:
             rows = self._execute(read, statement, {**merged.parameters, **parameters}).rows
             given = counts if options.mode == "live" else None
             answer = _make_answer(read, options.mode, rows, shown, counts.total, given)
-        return replace(answer, seconds=time.monotonic() - began)
+        question = question_of_view(view, columns, where, options)
+        return replace(answer, question=question, seconds=time.monotonic() - began)
 
     def select(
         self,
@@ -132,12 +135,13 @@ class Serving:
             result = self._execute(read, *_over(inputs, limited, values), question=guarded.text)
             columns = columns_of(result.description)
             rows = result.rows
-            counts = self._count_sql(read, inputs, guarded, values) if options.compare else None
+            counts = self._count_sql(read, inputs, guarded, values, columns) if options.compare else None
             total = counts.total if counts else len(rows)
             if counts is None and options.limit is not None and len(rows) == options.limit:
                 total = self._count(read, inputs, guarded, values)
             answer = _make_answer(read, options.mode, rows, columns, total, counts)
-        return replace(answer, seconds=time.monotonic() - began)
+        question = question_of_sql(statement, values, options)
+        return replace(answer, question=question, seconds=time.monotonic() - began)
 
     def generation(self) -> Generation | None:
         """The published generation; None before the first."""
@@ -202,18 +206,20 @@ class Serving:
         return Counts(batch + added - removed, batch, entries, overlapping, added, removed)
 
     def _count_sql(
-        self, read: OpenRead, inputs: Sequence[MergeInput], guarded: GuardedSelect, values: Mapping[str, Any]
+        self,
+        read: OpenRead,
+        inputs: Sequence[MergeInput],
+        guarded: GuardedSelect,
+        values: Mapping[str, Any],
+        columns: Sequence[Column],
     ) -> Counts:
         if not any(merge_input.entries for merge_input in inputs):
             total = self._count(read, inputs, guarded, values)
             return Counts(total, total, 0, 0, 0, 0)
         superseded = superseding(inputs)
         entries, overlapping = self._fetch_one(read, superseded.text, superseded.parameters)
-        merged, batch = with_views(inputs), with_views(batch_only(inputs))
-        statement = sql.SQL(_COMPARISON).format(merged=merged.text, batch=batch.text, text=sql.SQL(guarded.text))
-        total, batch_count, added, removed = self._fetch_one(
-            read, statement, {**merged.parameters, **batch.parameters, **values}
-        )
+        compared = comparison(inputs, guarded.text, columns)
+        total, batch_count, added, removed = self._fetch_one(read, compared.text, {**compared.parameters, **values})
         return Counts(total, batch_count, entries, overlapping, added, removed)
 
     def _count(
@@ -295,16 +301,5 @@ def _make_answer(
         counts=counts,
         quarantined=read.quarantined,
         notes=read.notes,
+        digests={name: merge_input.view.digest for name, merge_input in read.inputs.items()},
     )
-
-
-# Both sides run in one statement, on one snapshot; the difference is one of multisets.
-_COMPARISON = """
-WITH merged_answer AS MATERIALIZED ({merged} SELECT * FROM ({text}
-) AS answer),
-batch_answer AS MATERIALIZED ({batch} SELECT * FROM ({text}
-) AS answer)
-SELECT (SELECT count(*) FROM merged_answer),
-       (SELECT count(*) FROM batch_answer),
-       (SELECT count(*) FROM (TABLE merged_answer EXCEPT ALL TABLE batch_answer) AS added),
-       (SELECT count(*) FROM (TABLE batch_answer EXCEPT ALL TABLE merged_answer) AS removed)"""

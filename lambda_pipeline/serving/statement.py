@@ -19,20 +19,12 @@ from psycopg.errors import error_from_result
 from lambda_pipeline.database import Connection
 from lambda_pipeline.errors import AnswerTooLargeError, QueryFailedError
 from lambda_pipeline.serving.parameters import check_temporal
+from lambda_pipeline.serving.text_errors import AskedText, name_parameter, text_failed
 from lambda_pipeline.sqlstate import describe, words
 
 Row = tuple[Any, ...]
 
 _PLACEHOLDER = re.compile(r"%(?:\((?P<name>[^)]*)\)s|%)")
-_NUMBERED = re.compile(r"\$([0-9]+)")
-_NAMES_ONLY = frozenset({
-    "0A000", "42501", "42601", "42701", "42702", "42703", "42704", "42712", "42725", "42803", "42804", "42809", "42846",
-    "42883", "42P01", "42P08", "42P10", "42P18", "42P19", "42P20", "42P21", "42P22",
-})  # fmt: skip
-"""What the check of a text says in PostgreSQL's words; they name relations, columns, functions and types."""
-_SYNTAX_ERROR = "42601"
-_UNKNOWN_OPERATOR = "42883"
-_MOMENTS = ("timestamp", "date", "time ")
 _CHUNK = 100 if psycopg.pq.version() >= 170_000 else 1
 """Rows that the driver holds before they are counted; before version 17 libpq knows single rows only."""
 
@@ -86,29 +78,44 @@ def run(
     text = _number(statement.as_string(connection), numbers)
     values = [parameters[name] for name in numbers]
     cursor = psycopg.RawCursor(connection)
-    outcome: list[Row] | QueryFailedError | None = None
-    if question:
-        outcome = _check(cursor, text, values, _Question(_number(question, numbers), tuple(numbers)))
+    bound = dict(zip(numbers, values, strict=True))
+    types = _check(cursor, text, AskedText(_number(question, numbers), bound)) if question else {}
     description = cursor.description or ()
-    if outcome is None:
-        outcome = _fetch(cursor, text, values, tuple(numbers), limits)
+    outcome = _fetch(cursor, text, values, _Parameters(tuple(numbers), types), limits)
     if isinstance(outcome, QueryFailedError):
         # Outside of every except clause: an error that is raised inside of one carries the driver's.
         raise outcome
     return Result(outcome, description)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """The names of all parameters by number, and the types that PostgreSQL takes those of a question for."""
+
+    names: tuple[str, ...]
+    types: Mapping[str, str]
+
+    def failed(self, error: psycopg.Error) -> QueryFailedError:
+        """A value that could not be converted, with its parameter where PostgreSQL says which it was."""
+        said = _ran(error)
+        name = name_parameter(error.diag.context, self.names)
+        if not name:
+            return QueryFailedError(said)
+        type_ = self.types.get(name)
+        form = ", such as {a,b}" if type_ and type_.endswith("[]") else ""
+        hint = f"the statement takes it for {type_}{form}" if type_ else ""
+        return QueryFailedError(f"parameter :{name}: {said}", hint=hint)
+
+
 def _fetch(
-    cursor: psycopg.RawCursor[Row], text: str, values: Sequence[Any], names: Sequence[str], limits: Limits
+    cursor: psycopg.RawCursor[Row], text: str, values: Sequence[Any], parameters: _Parameters, limits: Limits
 ) -> list[Row] | QueryFailedError:
     try:
         return _collect(cursor, text, values, limits)
     except psycopg.errors.QueryCanceled:
         return _too_slow()
     except psycopg.Error as error:
-        parameter = _named(error.diag.context, names)
-        said = _ran(error)
-        return QueryFailedError(f"parameter :{parameter}: {said}" if parameter else said)
+        return parameters.failed(error)
     except MemoryError:
         return _too_large("the memory of this process", "BYTES")
     except (ValueError, ArithmeticError, RecursionError):
@@ -152,72 +159,34 @@ def _too_large(what: str, setting: str) -> AnswerTooLargeError:
     return AnswerTooLargeError(f"the answer is larger than {what}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """The part of a statement that the caller wrote, as it is sent, and the names of all parameters by number."""
+def _check(cursor: psycopg.RawCursor[Row], text: str, asked: AskedText) -> dict[str, str]:
+    """Let PostgreSQL read the text without running it, and the cursor describe the columns that it will have.
 
-    text: str
-    names: tuple[str, ...]
+    Returns:
+        The type that PostgreSQL takes each parameter for.
 
-
-def _check(
-    cursor: psycopg.RawCursor[Row], text: str, values: Sequence[Any], question: _Question
-) -> QueryFailedError | None:
-    """Let PostgreSQL read the text without running it, and the cursor describe the columns that it will have."""
-    types = Transformer(cursor.connection)
-    oids = [0 if value is None else types.get_dumper(value, PyFormat.AUTO).oid for value in values]
+    Raises:
+        BadRequestError, QueryFailedError: as `run`.
+    """
+    dumpers = Transformer(cursor.connection)
+    values = asked.parameters.values()
+    oids = [0 if value is None else dumpers.get_dumper(value, PyFormat.AUTO).oid for value in values]
     server = cursor.connection.pgconn
     result = server.prepare(b"", text.encode(), oids)
     if result.status == psycopg.pq.ExecStatus.COMMAND_OK:
         result = server.describe_prepared(b"")
     if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
-        return _text_failed(error_from_result(result), text, question)
-    for index, (name, value) in enumerate(zip(question.names, values, strict=True)):
-        known = cursor.adapters.types.get(result.param_type(index))
+        error = error_from_result(result)
+        raise _too_slow() if isinstance(error, psycopg.errors.QueryCanceled) else text_failed(error, text, asked)
+    types = {}
+    for index, (name, value) in enumerate(asked.parameters.items()):
+        oid = result.param_type(index)
+        known = cursor.adapters.types.get(oid)
         check_temporal(name, value, known.name if known else "")
+        if known:
+            types[name] = f"{known.regtype}[]" if oid == known.array_oid else known.regtype
     cursor.pgresult = result
-    return None
-
-
-def _text_failed(error: psycopg.Error, text: str, question: _Question) -> QueryFailedError:
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return _too_slow()
-    said = words(error.sqlstate)
-    if error.sqlstate == _SYNTAX_ERROR:
-        said = "a syntax error"
-    elif error.sqlstate in _NAMES_ONLY:
-        said = error.diag.message_primary or said
-    hint = error.diag.message_hint or "" if error.sqlstate in _NAMES_ONLY else ""
-    if error.sqlstate == _UNKNOWN_OPERATOR and "text" in said and any(moment in said for moment in _MOMENTS):
-        hint = "dates and times of FHIR are text: convert them, as in effective_date_time::timestamptz"
-    said = _NUMBERED.sub(lambda found: _parameter(found, question.names), said)
-    return QueryFailedError(f"SQL{_place(error.diag.statement_position, text, question)}: {said}", hint=hint)
-
-
-def _place(position: str | None, text: str, question: _Question) -> str:
-    """Line and column in the text that the caller wrote, at most its end; empty where the position is before it."""
-    if position is None:
-        return ""
-    offset = int(position) - 1
-    start = text.rfind(question.text, 0, offset + len(question.text))
-    if start < 0:
-        return ""
-    before = text[start : min(offset, start + len(question.text))]
-    before = _NUMBERED.sub(lambda found: _parameter(found, question.names), before)
-    line = before.count("\n") + 1
-    return f", line {line}, column {len(before) - (before.rfind(chr(10)) + 1) + 1}"
-
-
-def _parameter(found: re.Match[str], names: Sequence[str]) -> str:
-    number = int(found[1])
-    return f":{names[number - 1]}" if 0 < number <= len(names) else found[0]
-
-
-def _named(context: str | None, names: Sequence[str]) -> str:
-    """The parameter whose value PostgreSQL could not convert: `unnamed portal parameter $3 = ...`."""
-    found = _NUMBERED.search(context or "")
-    name = _parameter(found, names)[1:] if found else ""
-    return name if name.isidentifier() else ""
+    return types
 
 
 def _number(text: str, numbers: dict[str, int]) -> str:

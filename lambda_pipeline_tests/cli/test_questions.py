@@ -165,6 +165,9 @@ def test_sql_compares_with_batch_alone(published: DemoHapi, program: Program, me
         (("query", "patient_simple", "--where", "active", "eq", "perhaps"), "active"),
         (("query", "patient_simple", "--where", "birth_date", "between", "1970"), "birth_date"),
         (("sql", "no-such-file.sql"), "no-such-file.sql"),
+        (("sql", "no-such-file.sql"), "use - for a statement on standard input"),
+        (("sql", "SELECT 1 AS x"), "FILE is the name of a file, and not a statement (- reads standard input: echo"),
+        (("sql", f"SELECT {', '.join('x' * 9)} FROM patient_simple" * 9), "- reads standard input"),
     ],
 )
 def test_what_cannot_be_asked_is_named(
@@ -216,6 +219,13 @@ def test_misuse_ends_with_3_before_anything_is_started(program: Program, argumen
     asked = program(*arguments)
     assert (asked.code, asked.out) == (3, "")
     assert "Error" in asked.err or "Missing" in asked.err
+
+
+def test_a_recompute_is_not_compared_and_no_server_is_asked_first(program: Program, men: str) -> None:
+    asked = program("sql", men, "--param", "gender=male", "--compare", "--mode", "source")
+    assert (asked.code, asked.out) == (3, "")
+    assert "compare with mode source" in asked.complaint
+    assert "ask with mode live" in asked.complaint
 
 
 def test_without_a_generation_the_answer_is_refused(hapi: DemoHapi, program: Program) -> None:
@@ -279,6 +289,13 @@ def test_a_terminal_gets_the_first_rows_of_a_table(
     asked = program("query", "patient_simple", "--columns", "id", *options)
     assert sum(name in asked.out for name in ("adam", "bert", "carl", "dora", "eva")) == rows
     assert (f"{rows} of 5 rows shown" in asked.err) == (rows < 5)
+
+
+def test_what_is_piped_is_whole(published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "SHOWN_ROWS", 3)
+    asked = program("query", "patient_simple", "--columns", "id")
+    assert len(asked.out.splitlines()) == 2 + 5
+    assert "rows shown" not in asked.err
 
 
 def test_a_redis_that_is_down_is_told_once(

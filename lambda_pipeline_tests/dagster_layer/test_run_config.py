@@ -104,6 +104,7 @@ def test_a_bad_view_query_is_refused_before_launch(
         ("sql_query", {"sql": "SELECT 1", "limit": 0}, "limit: should be greater than or equal to 1"),
         ("sql_query", {"sql": "SELECT 1", "parameters": ["a"]}, "parameters: must be values by the names"),
         ("sql_query", {"sql": "SELECT 1", "parameters": {"a": None}}, "the statement has no parameter :a"),
+        ("sql_query", {"sql": "SELECT 1", "compare": True, "mode": "source"}, "compare with mode source: a recompute"),
         ("parity_check", {"sample": 0}, "sample: should be greater than or equal to 1"),
         ("parity_check", {"everything": True, "sample": 3}, "everything and sample exclude each other"),
     ],

@@ -69,6 +69,12 @@ def test_no_value_is_in_an_error_of_a_question(marked: World) -> None:
         ("SELECT lower(1) AS x", "SQL, line 1, column 8: function lower(integer) does not exist"),
         ("SELECT sum(sum(1)) AS x", "aggregate function calls cannot be nested"),
         ("SELECT 1 AS x FROM patients p JOIN patients q", "SQL, line 1, column 46: a syntax error"),
+        (
+            "SELECT :a AS x FROM patients\n WHERE id IS NOT NUL",
+            "SQL, line 2, column 18: NUL cannot be read here (did you",
+        ),
+        ("SELECT :a::integer AS x", "the type that the statement asks for (the statement takes it for integer)"),
+        ("SELECT id FROM patients WHERE id = ANY (:a)", "(the statement takes it for text[], such as {a,b})"),
     ],
 )
 def test_an_error_in_the_text_names_the_place_or_the_parameter(marked: World, statement: str, said: str) -> None:
@@ -95,3 +101,11 @@ def test_a_parameter_that_is_a_date_is_bound(marked: World) -> None:
         assert len(marked.serving.select(f"SELECT (:a::{cast})::text AS x", {"a": value}).frame) == 1
     answer = marked.serving.select("SELECT id FROM patients WHERE birth_date > :since", {"since": "1979"})
     assert len(answer.frame) == 2
+
+
+@pytest.mark.parametrize(("value", "named"), [(44054006, ":code"), (True, ":code"), ([1, 2], ":code"), (1.5, ":code")])
+def test_a_number_in_place_of_a_code_is_named_by_its_parameter(marked: World, value: object, named: str) -> None:
+    """`parameters: {code: 44054006}` in YAML is a number, and no error said so."""
+    comparison = "ANY (:code)" if isinstance(value, list) else ":code"
+    with pytest.raises(QueryFailedError, match=f"{named} is given as a number or boolean: give it as text"):
+        marked.serving.select(f"SELECT id FROM patients WHERE family = {comparison}", {"code": value})

@@ -6,11 +6,12 @@ parentheses (`(x).name`, `alias.name`) is refused by `is_refused_name`.
 """
 
 
-def _words(text: str) -> frozenset[str]:
+def words_of(text: str) -> frozenset[str]:
+    """The words of a list."""
     return frozenset(text.split())
 
 
-KEYWORDS_BEFORE_PARENTHESIS = _words(
+KEYWORDS_BEFORE_PARENTHESIS = words_of(
     """
     all and any array as asymmetric between by case columns cross cube desc distinct else escape except exists fetch
     filter first following from full group groups having ilike in inner intersect is isnull join lateral left like
@@ -21,7 +22,7 @@ KEYWORDS_BEFORE_PARENTHESIS = _words(
 )
 """Key words that a parenthesis may follow and that are no call."""
 
-TYPES = _words(
+TYPES = words_of(
     """
     bit bool boolean bpchar bytea char character date dec decimal float float4 float8 int int2 int4 int8 integer
     interval numeric precision real text time timestamp timestamptz timetz varbit varchar varying
@@ -29,7 +30,7 @@ TYPES = _words(
 )
 """Types that may be written with a modifier or as a call: `numeric(10,2)`, `date(x)`."""
 
-FUNCTIONS = _words(
+FUNCTIONS = words_of(
     """
     any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every grouping
     json_agg json_object_agg jsonb_agg jsonb_object_agg max min mode percentile_cont percentile_disc range_agg
@@ -83,7 +84,7 @@ _REFUSED_PREFIXES = (
     "regconfig", "regdictionary", "regnamespace", "regoper", "regproc", "regrole", "regtype", "binary_upgrade_",
     "brin_", "gin_",
 )  # fmt: skip
-_REFUSED_NAMES = _words(
+_REFUSED_NAMES = words_of(
     """
     amvalidate current_schemas current_setting currval cursor_to_xml cursor_to_xmlschema database_to_xml
     database_to_xml_and_xmlschema database_to_xmlschema fmgr_c_validator fmgr_internal_validator fmgr_sql_validator
@@ -93,7 +94,7 @@ _REFUSED_NAMES = _words(
     table_to_xmlschema ts_debug ts_rewrite ts_stat ts_token_type
     """
 )
-SESSION_WORDS = _words("current_catalog current_role current_schema current_user session_user system_user user")
+SESSION_WORDS = words_of("current_catalog current_role current_schema current_user session_user system_user user")
 """Key words that PostgreSQL reads as calls: they tell roles and the database."""
 
 

@@ -92,7 +92,9 @@ def _without_semicolon(statement: str, words: tuple[Token, ...]) -> tuple[tuple[
 def _check_start(statement: str, words: Sequence[Token]) -> None:
     first = next((token for token in words if not token.is_symbol("(")), words[-1])
     if not first.is_word(*_STARTS):
-        raise at(statement, first.start, "only a SELECT may run here", "begin with SELECT, WITH or VALUES")
+        meant = suggest(first.value, _STARTS) if first.type is TokenType.NAME else ""
+        hint = f"did you mean {meant.upper()}?" if meant else "begin with SELECT, WITH or VALUES"
+        raise at(statement, first.start, "only a SELECT may run here", hint)
 
 
 def _check_token(statement: str, words: Sequence[Token], index: int, token: Token) -> None:

@@ -14,6 +14,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.parsers.postgres import PostgresParser
 
 from lambda_pipeline.errors import BadRequestError
+from lambda_pipeline.serving.sql.keywords import find_misspelt
 from lambda_pipeline.serving.sql.tokens import Token, TokenType, at
 
 MAX_DEPTH = 32
@@ -28,6 +29,8 @@ _LISTED = 8
 
 _INTERNALS = re.compile(r" (but got <Token|for <class) .*", re.DOTALL)
 """How sqlglot shows tokens and nodes to its developers."""
+_VAGUE = ("Invalid expression", "Required keyword")
+"""What sqlglot says where it cannot say anything of use."""
 _OPENING, _CLOSING = ("(", "["), (")", "]")
 
 
@@ -71,7 +74,7 @@ def parse(statement: str, words: Sequence[Token]) -> exp.Expr:
     try:
         trees = parser.parse(dialect.tokenize(text), text)
     except SqlglotError as error:
-        raise _describe_error(statement, error) from None
+        raise _describe_error(statement, words, error) from None
     except _TooManyStepsError:
         raise BadRequestError(
             f"SQL: it takes more than {MAX_STEPS:,} steps to read",
@@ -141,9 +144,16 @@ def _stand_in(token: Token) -> str:
             return token.text
 
 
-def _describe_error(statement: str, error: SqlglotError) -> BadRequestError:
+def _describe_error(statement: str, words: Sequence[Token], error: SqlglotError) -> BadRequestError:
     details = getattr(error, "errors", None) or [{}]
     line, column = details[0].get("line"), details[0].get("col")
+    if line and column:
+        before = sum(len(each) + 1 for each in statement.split("\n")[: line - 1])
+        misspelt = find_misspelt(words, before + column - 1)
+        if misspelt:
+            token, word = misspelt
+            return at(statement, token.start, f"{token.text} cannot be read here", f"did you mean {word}?")
     place = f", line {line}, column {column}" if line and column else ""
-    reason = _INTERNALS.sub("", str(details[0].get("description") or "it cannot be read")).rstrip(".")
+    said = str(details[0].get("description") or "it cannot be read")
+    reason = "it cannot be read from here on" if said.startswith(_VAGUE) else _INTERNALS.sub("", said).rstrip(".")
     return BadRequestError(f"SQL{place}: {reason}", hint="" if place else f"{len(statement)} characters")

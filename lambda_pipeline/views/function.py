@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lambda_pipeline.views import fhirpath, typed_tree
+from lambda_pipeline.views import fhir_types, fhirpath, typed_tree
 
 NONE, ONE, TWO = range(1), range(1, 2), range(2, 3)
 OPTIONAL, ONE_OR_TWO, TWO_OR_THREE = range(2), range(1, 3), range(2, 4)
@@ -14,6 +14,7 @@ OPTIONAL, ONE_OR_TWO, TWO_OR_THREE = range(2), range(1, 3), range(2, 4)
 class Typing(Protocol):
     """The part of `Analysis` that functions use; `analysis` documents the errors."""
 
+    version: fhir_types.FhirVersion
     resource: typed_tree.Focus
 
     def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:

@@ -78,6 +78,7 @@ class Statement:
     """Compiles one model.
 
     Args:
+        version: the version of FHIR that the model is of.
         model: the view.
         file: name of the file, for problems.
 
@@ -87,12 +88,12 @@ class Statement:
         lowering: after `compile`, its `complete_body` is valid.
     """
 
-    def __init__(self, model: ViewModel, file: str) -> None:
+    def __init__(self, version: fhir_types.FhirVersion, model: ViewModel, file: str) -> None:
         self.model = model
         self.file = file
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.analysis = Analysis(model.resource, model.constants)
+        self.analysis = Analysis(version, model.resource, model.constants)
         self.lowering = Lowering(model.resource)
         self.shapes = Shapes(model.resource)
 
@@ -260,7 +261,7 @@ class Statement:
         """The scope of the selects inside a `repeat`, and its steps as jsonpath.
 
         A step may exist only for some of the elements that it is applied to (`answer.item` does not exist for the
-        resource). A step that exists for none of them is a mistake, unless FHIR R4 has an element of that name
+        resource). A step that exists for none of them is a mistake, unless an element of that name exists
         elsewhere: such a step reaches nothing. `shape` becomes the shape of the elements that are reached.
         """
         steps: dict[str, str] = {}
@@ -325,7 +326,7 @@ class Statement:
     def _step_to_nothing(self, path: Text, unknown: UnknownElementError) -> str:
         parsed = fhirpath.parse(path.value)
         name = parsed.name if isinstance(parsed, fhirpath.Member) and parsed.target is None else ""
-        if unknown.hint or not fhir_types.elements_elsewhere(name):
+        if unknown.hint or not self.analysis.version.elements_elsewhere(name):
             self._problem(path.path, unknown.quoting(path.value), unknown.hint)
         return Place(STEP.name).member(name, repeats=True).elements
 

@@ -128,7 +128,7 @@ def _wrong(shape: Shape) -> Iterator[str]:
 
 
 def _json_type(type_name: str) -> str:
-    if type_name in fhir_types.TEXT_TYPES:
+    if type_name in fhir_types.TEXT_TYPES or type_name == "integer64":
         return "string"
     if type_name in fhir_types.NUMBER_TYPES:
         return "number"

@@ -91,7 +91,7 @@ def test_the_values_are_those_of_another_engine(other_engine: Path) -> None:
         ("name.given.allTrue()", "allTrue() takes booleans, not a string"),
         ("name.all(family)", "expected a boolean, but this is a string"),
         ("name.take(gender)", "take() takes a whole number"),
-        ("name.family.value.count()", "a string does not have an element 'value'"),
+        ("name.family.value.count()", "a string has no element 'value'"),
         ("name.period is Period", "is takes one element, and this may give several"),
         ("gender is boolean", "this is a code, so it is never boolean"),
         ("gender as boolean", "this is a code, so it is never boolean"),

@@ -72,7 +72,7 @@ class Analysis:
         self._collections[name] = target
         return typed_tree.Focus(name, target.type)
 
-    def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
+    def node(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
         """The typed tree of a part of an expression, evaluated on `focus` as `$this`."""
         match expression:
             case fhirpath.Literal(_, type_name, value):
@@ -123,7 +123,7 @@ class Analysis:
         type_name = element.types[0]
         return typed_tree.Member(target, element.key(type_name), type_name, many, element.many)
 
-    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
+    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:
         """The typed tree of criteria.
 
         Raises:
@@ -204,7 +204,7 @@ class Analysis:
             raise FhirPathError(f"constant %{name} is not defined", variable.position, hint)
         return typed_tree.Constant(ENVIRONMENT[name], "uri")
 
-    def _call(self, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _call(self, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
         function = functions.FUNCTIONS.get(call.name)
         if call.name in functions.NOT_OF_THE_RESOURCE:
             raise FhirPathError(
@@ -222,7 +222,7 @@ class Analysis:
             return target
         return function.build(self, target, call, focus)
 
-    def _index(self, expression: fhirpath.Index, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _index(self, expression: fhirpath.Index, focus: typed_tree.Node) -> typed_tree.Node:
         target = self.node(expression.target, focus)
         index = self.node(expression.index, focus)
         whole = isinstance(index, typed_tree.Constant) and index.type in ("integer", "positiveInt", "unsignedInt")
@@ -231,7 +231,7 @@ class Analysis:
         type_rules.refuse_choice(target)
         return typed_tree.At(target, index, target.type)
 
-    def _unary(self, expression: fhirpath.Unary, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _unary(self, expression: fhirpath.Unary, focus: typed_tree.Node) -> typed_tree.Node:
         operand = self.node(expression.operand, focus)
         type_rules.refuse_choice(operand)
         if isinstance(operand, typed_tree.Nothing):
@@ -246,7 +246,7 @@ class Analysis:
             return typed_tree.Constant(-operand.value, operand.type)
         return typed_tree.Negative(operand, type_rules.number_type(operand))
 
-    def _binary(self, expression: fhirpath.Binary, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _binary(self, expression: fhirpath.Binary, focus: typed_tree.Node) -> typed_tree.Node:
         operator = expression.operator
         if operator in ("and", "or"):
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
@@ -267,7 +267,7 @@ class Analysis:
     ) -> typed_tree.Node:
         operator = expression.operator
         if operator in ("|", "in", "contains", "&"):
-            return COLLECTION_OPERATORS[operator](expression, left, right)
+            return COLLECTION_OPERATORS[operator](self, expression, left, right)
         if operator not in (*COMPARISONS, "+", "-", "*", "/", "div", "mod"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):

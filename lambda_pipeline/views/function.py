@@ -17,10 +17,10 @@ class Typing(Protocol):
     version: fhir_types.FhirVersion
     resource: typed_tree.Focus
 
-    def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
+    def node(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:
         """The typed tree of an argument."""
 
-    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
+    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:
         """The typed tree of an argument that must be boolean."""
 
     def member(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
@@ -30,7 +30,7 @@ class Typing(Protocol):
         """A new focus for the elements of a collection, which criteria test."""
 
 
-Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Focus], typed_tree.Node]
+Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Node], typed_tree.Node]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,21 +16,21 @@ PRECISIONS: Mapping[str, Mapping[int, int]] = {
 """Digits that a boundary can have -> characters of its text without zone."""
 
 
-def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     item = analysis.new_item(target)
     criteria = analysis.boolean(call.arguments[0], item)
     return typed_tree.Where(target, item, criteria, target.type, target.many)
 
 
-def _exists(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+def _exists(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     if call.arguments:
         return typed_tree.Exists((_where(analysis, target, call, focus),), negated=False)
     return typed_tree.Exists(ways_to_exist(target), negated=False)
 
 
 def _empty(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     return typed_tree.Exists(ways_to_exist(target), negated=True)
 
@@ -46,7 +46,7 @@ def ways_to_exist(target: typed_tree.Node) -> tuple[typed_tree.Node, ...]:
 
 
 def _extension(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node
 ) -> typed_tree.Node:
     url = analysis.node(call.arguments[0], focus)
     if not isinstance(url, typed_tree.Constant) or url.type not in fhir_types.TEXT_TYPES:
@@ -58,7 +58,7 @@ def _extension(
 
 
 def _of_type(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     return as_type(analysis.version, target, call.arguments[0], call.position)
 
@@ -105,7 +105,7 @@ def type_specifier(version: fhir_types.FhirVersion, argument: fhirpath.Expressio
 
 
 def _first(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     if not target.many:
         return target
@@ -113,7 +113,7 @@ def _first(
     return typed_tree.At(target, None, target.type)
 
 
-def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     if target.type not in fhir_types.TEXT_TYPES:
         raise FhirPathError(f"join() takes strings, not {type_rules.article(target)}", call.position)
@@ -125,12 +125,12 @@ def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus:
     return typed_tree.Join(target, separator)
 
 
-def _not(_analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _not(_analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     return typed_tree.Not(type_rules.known_boolean(target, call.position))
 
 
 def _resource_key(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     if target != analysis.resource:
         raise FhirPathError(
@@ -141,7 +141,7 @@ def _resource_key(
 
 
 def _reference_key(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     if target.type != "Reference":
@@ -153,7 +153,7 @@ def _reference_key(
 
 
 def _boundary(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     high = call.name == "highBoundary"

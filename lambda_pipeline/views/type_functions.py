@@ -54,17 +54,20 @@ def as_one(
     return typed_tree.Single(node, node.type) if node.many else node
 
 
-def _is(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _is(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     return is_type(analysis.version, target, call.arguments[0], call.position)
 
 
-def _as(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _as(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     return as_one(analysis.version, target, call.arguments[0], call.position)
 
 
-def _iif(analysis: Typing, _target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+def _iif(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     if call.target is not None:
-        raise FhirPathError("iif() is not supported after an element", call.position, "write iif(criterion, ...) alone")
+        if target.many:
+            reason = "iif takes one element, and this may give several"
+            raise FhirPathError(reason, call.position, "use it inside where(), or write first()")
+        focus = target
     criterion = analysis.boolean(call.arguments[0], focus)
     then, otherwise = (
         analysis.node(call.arguments[index], focus) if index < len(call.arguments) else typed_tree.Nothing()
@@ -84,5 +87,7 @@ def _iif(analysis: Typing, _target: typed_tree.Node, call: fhirpath.Call, focus:
 TYPE_FUNCTIONS: Mapping[str, Function] = {
     "is": Function(ONE, "an element, and a type", _is),
     "as": Function(ONE, "an element, and a type", _as),
-    "iif": Function(TWO_OR_THREE, "criteria, a value if they are true, and another value", _iif),
+    "iif": Function(
+        TWO_OR_THREE, "one element; criteria on it, a value if they are true, and another", _iif, takes_empty=True
+    ),
 }

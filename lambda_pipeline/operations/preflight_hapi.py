@@ -3,7 +3,7 @@
 It finds a problem before a refresh or a poll would. Redis does not belong here: see `preflight_redis.py`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from lambda_pipeline.errors import HapiUnavailableError, SourceError
 from lambda_pipeline.operations.preflight import Finding, Level
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import HapiSchema, read_schema
+from lambda_pipeline.views import View, read_views
 
 OLDEST_POSTGRESQL = 15
 TIME_LIMIT_S = 10
@@ -37,7 +38,7 @@ def check_hapi(database: Database, settings: Settings, *, missing_tables: Findin
 
     Args:
         database: HAPI's.
-        settings: schema and zone.
+        settings: schema, zone, and the folder of the views.
         missing_tables: what to report where HAPI's tables are missing; a failure by default.
     """
     try:
@@ -112,6 +113,8 @@ def _check_tables(connection: Connection, schema: HapiSchema, settings: Settings
     if schema.unfilled_fhir_id:
         text = "rows without fhir_id: ids come from hfj_forced_id, and two rows may claim one id"
         yield Finding(Level.WARN, "logical ids", text, "let HAPI's migrator finish the upgrade")
+    views = read_views(settings.view_definitions).views if settings.view_definitions.is_dir() else ()
+    yield from _within_time_limit(connection, "FHIR version", lambda: _check_versions(connection, schema, views))
     yield from _within_time_limit(connection, "large objects", lambda: _check_large_objects(connection, schema))
     yield from _within_time_limit(connection, "bodies", lambda: _check_nul_characters(connection, schema))
     yield from _within_time_limit(
@@ -136,6 +139,30 @@ def _hapi_version(schema: HapiSchema) -> str:
         ("6.4 to 6.6", "hfj_resource", "fhir_id"),
     )
     return next((f"HAPI {name}" for name, table, column in versions if schema.has(table, column)), "HAPI before 6.4")
+
+
+def _check_versions(connection: Connection, schema: HapiSchema, views: Sequence[View]) -> Iterator[Finding]:
+    """Compare the versions of FHIR that HAPI stored resources in with those that the views of their types are of."""
+    if not schema.has("hfj_resource", "res_version"):
+        yield Finding(Level.WARN, "FHIR version", "HAPI's tables do not say which version their resources are of")
+        return
+    statement = sql.SQL(_VERSIONS).format(resources=schema.table("hfj_resource"))
+    stored = connection.execute(statement, {"types": sorted({view.resource for view in views})}).fetchall()
+    strange = [
+        (view, version, count)
+        for view in views
+        for resource_type, version, count in stored
+        if resource_type == view.resource and version not in {known.name for known in view.fhir_versions}
+    ]
+    for view, version, count in strange:
+        versions = " or ".join(map(str, view.fhir_versions))
+        said = f"are stored as {version}" if version else "do not say their version"
+        text = f"view {view.name} is of {versions}, and {count:,} {view.resource} resources {said}"
+        level, hint = (Level.FAIL, "see docs/views.md, Versions of FHIR") if version else (Level.WARN, "")
+        yield Finding(level, "FHIR version", text, hint)
+    if not strange:
+        found = ", ".join(sorted({version for _, version, _ in stored})) or "none yet"
+        yield Finding(Level.OK, "FHIR version", f"{found}, as the views state it")
 
 
 def _check_large_objects(connection: Connection, schema: HapiSchema) -> Iterator[Finding]:
@@ -243,6 +270,13 @@ SELECT has_schema_privilege('sqlonfhir', 'CREATE'),
                   AND NOT pg_has_role(c.relowner, 'MEMBER'))"""
 
 _ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%(table)s)"
+
+_VERSIONS = """
+SELECT res_type::text, res_version::text, count(*)
+  FROM {resources}
+ WHERE res_type = ANY (%(types)s) AND res_deleted_at IS NULL
+ GROUP BY 1, 2
+ ORDER BY 1, 2"""
 
 _LARGE_OBJECTS = """
 SELECT v.res_text::bigint

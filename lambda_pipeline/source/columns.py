@@ -9,13 +9,14 @@ REQUIRED = {
 """Columns that every supported version has, by table."""
 
 OPTIONAL = {
-    "hfj_resource": ("fhir_id", "partition_id", "res_type_id"),
+    "hfj_resource": ("fhir_id", "partition_id", "res_type_id", "res_version"),
     "hfj_res_ver": ("res_text", "source_uri", "request_id"),
     "hfj_tag_def": ("tag_version", "tag_user_selected"),
     "hfj_forced_id": ("forced_id", "resource_pid"),
     "hfj_res_ver_prov": ("res_ver_pid", "source_uri", "request_id"),
 }
-"""Columns that are read where they exist. Of `res_type_id` only the existence matters: it tells HAPI 8.4 or newer."""
+"""Columns that are read where they exist. Of `res_type_id` only the existence matters: it tells HAPI 8.4 or newer.
+`res_version` is the version of FHIR, which only the preflight reads."""
 
 TABLES = tuple(dict.fromkeys((*REQUIRED, *OPTIONAL)))
 

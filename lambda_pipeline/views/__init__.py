@@ -2,7 +2,7 @@
 
 Read in this order; each module uses only modules before it:
 
-1. Names and types: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR R4),
+1. Names and types: `primitives` (values of FHIR types), `fhirpath` (text -> parse tree), `fhir_types` (FHIR),
    `typed_tree`, `type_rules`.
 2. Functions: `function`, `regular_expressions`, `value_functions`, `path_functions`, `collection_functions`,
    `type_functions`, and `functions`, the table of all; `collection_operators`.
@@ -13,8 +13,8 @@ Read in this order; each module uses only modules before it:
 6. `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
    `table_limits` (what a table can hold), `compiler` (JSON -> view) and `folder` (all files).
 
-Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4. Choices where the specifications leave room, and
-differences:
+Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4, R4B or R5. Choices where the specifications leave room,
+and differences:
 
 - A path that gives several values where one is needed fails with SQLSTATE 21000; the view must say `first()`.
 - An element on a path of the view whose JSON shape is not FHIR's fails with 22023, in columns, criteria and keys alike:

@@ -1,4 +1,4 @@
-"""Parse tree -> typed tree: checks names against FHIR R4, infers types and cardinalities, refuses everything else.
+"""Parse tree -> typed tree: checks names against a version of FHIR, infers types, refuses everything else.
 
 An `Analysis` serves one ViewDefinition: it knows the resource type and the constants, and it numbers the foci.
 """
@@ -26,6 +26,7 @@ class Analysis:
     """Turns parse trees of one ViewDefinition into typed trees.
 
     Args:
+        version: the version of FHIR that names are checked against.
         resource_type: type of the resources of the view.
         constants: the view's constants.
 
@@ -33,7 +34,10 @@ class Analysis:
         resource: the focus of the resource itself.
     """
 
-    def __init__(self, resource_type: str, constants: Mapping[str, typed_tree.Constant]) -> None:
+    def __init__(
+        self, version: fhir_types.FhirVersion, resource_type: str, constants: Mapping[str, typed_tree.Constant]
+    ) -> None:
+        self.version = version
         self.resource = typed_tree.Focus("resource", resource_type)
         self.constants = constants
         self._items = 0
@@ -68,7 +72,7 @@ class Analysis:
         self._collections[name] = target
         return typed_tree.Focus(name, target.type)
 
-    def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
+    def node(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:  # noqa: C901, PLR0911 (one case per class)
         """The typed tree of a part of an expression, evaluated on `focus` as `$this`."""
         match expression:
             case fhirpath.Literal(_, type_name, value):
@@ -82,7 +86,7 @@ class Analysis:
             case fhirpath.Variable():
                 return self._variable(expression)
             case fhirpath.Member(position, None, name):
-                is_type_prefix = name == focus.type and fhir_types.is_resource(name)
+                is_type_prefix = name == focus.type and self.version.is_resource(name)
                 return focus if is_type_prefix else self.member(focus, name, position)
             case fhirpath.Member(position, target, name) if target is not None:
                 return self.member(self.node(target, focus), name, position)
@@ -110,7 +114,7 @@ class Analysis:
             return self._member_of_primitive(target, name, position)
         if target.type is None:
             return self._member_of_unknown(target, name, position)
-        element = fhir_types.elements(target.type).get(name)
+        element = self.version.elements(target.type).get(name)
         if element is None:
             self._refuse_name(target.type, name, position)
         many = target.many or element.many
@@ -119,7 +123,7 @@ class Analysis:
         type_name = element.types[0]
         return typed_tree.Member(target, element.key(type_name), type_name, many, element.many)
 
-    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
+    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:
         """The typed tree of criteria.
 
         Raises:
@@ -128,11 +132,11 @@ class Analysis:
         return type_rules.known_boolean(self.node(expression, focus), _start(expression))
 
     def _only_type_with(self, choice: typed_tree.Choice, name: str, position: int) -> typed_tree.Node:
-        having = [type_name for type_name in choice.types if name in fhir_types.elements(type_name)]
+        having = [type_name for type_name in choice.types if name in self.version.elements(type_name)]
         if len(having) == 1:
             return type_rules.narrow(choice, having[0])
         if not having:
-            known = {element for type_name in choice.types for element in fhir_types.elements(type_name)}
+            known = {element for type_name in choice.types for element in self.version.elements(type_name)}
             hint = fhir_types.suggestion(name, known)
             raise FhirPathError(f"none of the types of {choice.name} has an element {name!r}", position, hint)
         shown = ", ".join(having[:6]) + (", ..." if len(having) > 6 else "")
@@ -143,7 +147,7 @@ class Analysis:
 
     def _member_of_primitive(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if name not in ("extension", "id"):
-            raise FhirPathError(f"{type_rules.article(target)} does not have an element {name!r}", position)
+            raise FhirPathError(f"{type_rules.article(target)} has no element {name!r}", position)
         sibling = self._sibling(target)
         if sibling is None:
             raise FhirPathError(
@@ -172,19 +176,18 @@ class Analysis:
     def _member_of_unknown(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
         if isinstance(target, typed_tree.Nothing):
             return target
-        if not fhir_types.elements_elsewhere(name):
-            raise FhirPathError(f"FHIR R4 does not have an element {name!r}", position)
+        if not self.version.elements_elsewhere(name):
+            raise FhirPathError(f"{self.version} has no element {name!r}", position)
         return typed_tree.Member(target, name, None, many=True, repeats=True)
 
-    @staticmethod
-    def _refuse_name(type_name: str, name: str, position: int) -> NoReturn:
+    def _refuse_name(self, type_name: str, name: str, position: int) -> NoReturn:
         if type_name in fhir_types.ABSTRACT_RESOURCES:
             raise UnknownElementError(
                 f"not every resource has an element {name!r}", position, f"write ofType(...).{name}"
             )
-        hint = fhir_types.narrowing(type_name, name)
-        hint = hint or fhir_types.suggestion(name, set(fhir_types.elements(type_name)))
-        raise UnknownElementError(f"{type_name} does not have an element {name!r}", position, hint)
+        hint = self.version.narrowing(type_name, name)
+        hint = hint or fhir_types.suggestion(name, set(self.version.elements(type_name)))
+        raise UnknownElementError(f"{type_name} has no element {name!r} in {self.version}", position, hint)
 
     def _variable(self, variable: fhirpath.Variable) -> typed_tree.Node:
         name = variable.name
@@ -201,7 +204,7 @@ class Analysis:
             raise FhirPathError(f"constant %{name} is not defined", variable.position, hint)
         return typed_tree.Constant(ENVIRONMENT[name], "uri")
 
-    def _call(self, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _call(self, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
         function = functions.FUNCTIONS.get(call.name)
         if call.name in functions.NOT_OF_THE_RESOURCE:
             raise FhirPathError(
@@ -219,7 +222,7 @@ class Analysis:
             return target
         return function.build(self, target, call, focus)
 
-    def _index(self, expression: fhirpath.Index, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _index(self, expression: fhirpath.Index, focus: typed_tree.Node) -> typed_tree.Node:
         target = self.node(expression.target, focus)
         index = self.node(expression.index, focus)
         whole = isinstance(index, typed_tree.Constant) and index.type in ("integer", "positiveInt", "unsignedInt")
@@ -228,7 +231,7 @@ class Analysis:
         type_rules.refuse_choice(target)
         return typed_tree.At(target, index, target.type)
 
-    def _unary(self, expression: fhirpath.Unary, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _unary(self, expression: fhirpath.Unary, focus: typed_tree.Node) -> typed_tree.Node:
         operand = self.node(expression.operand, focus)
         type_rules.refuse_choice(operand)
         if isinstance(operand, typed_tree.Nothing):
@@ -241,9 +244,9 @@ class Analysis:
             return operand
         if isinstance(operand, typed_tree.Constant) and isinstance(operand.value, Decimal):
             return typed_tree.Constant(-operand.value, operand.type)
-        return typed_tree.Negative(operand, "decimal" if operand.type == "decimal" else "integer")
+        return typed_tree.Negative(operand, type_rules.number_type(operand))
 
-    def _binary(self, expression: fhirpath.Binary, focus: typed_tree.Focus) -> typed_tree.Node:
+    def _binary(self, expression: fhirpath.Binary, focus: typed_tree.Node) -> typed_tree.Node:
         operator = expression.operator
         if operator in ("and", "or"):
             operands = tuple(self.boolean(operand, focus) for operand in _chain(expression))
@@ -253,7 +256,7 @@ class Analysis:
             return self._two_booleans(operator, *sides)
         if operator in ("is", "as"):
             of_type = type_functions.is_type if operator == "is" else type_functions.as_one
-            return of_type(self.node(expression.left, focus), expression.right, expression.position)
+            return of_type(self.version, self.node(expression.left, focus), expression.right, expression.position)
         left, right = self.node(expression.left, focus), self.node(expression.right, focus)
         type_rules.refuse_choice(left)
         type_rules.refuse_choice(right)
@@ -264,7 +267,7 @@ class Analysis:
     ) -> typed_tree.Node:
         operator = expression.operator
         if operator in ("|", "in", "contains", "&"):
-            return COLLECTION_OPERATORS[operator](expression, left, right)
+            return COLLECTION_OPERATORS[operator](self, expression, left, right)
         if operator not in (*COMPARISONS, "+", "-", "*", "/", "div", "mod"):
             raise FhirPathError(f"operator {operator} is not supported", expression.position)
         if isinstance(left, typed_tree.Nothing) or isinstance(right, typed_tree.Nothing):
@@ -292,9 +295,19 @@ class Analysis:
                 expression.position,
                 _literal_hint(left, right),
             )
+        if operator in ("=", "!=") and left.type != right.type and (left.many or right.many):
+            self._refuse_texts_of_numbers(expression, left, right)
         if operator not in ("=", "!=") and comparison in ("json", "boolean"):
             raise FhirPathError(f"{operator} does not work on {type_rules.article(left)}", expression.position)
         return typed_tree.Compare(operator, left, right, comparison)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _refuse_texts_of_numbers(expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node) -> None:
+        if "integer64" in (left.type, right.type):
+            raise FhirPathError(
+                f"{expression.operator} does not compare several values, {type_rules.article(left)}"
+                f" with {type_rules.article(right)}", expression.position, "write first() or exists($this = ...)",
+            )  # fmt: skip
 
     def _arithmetic(
         self, expression: fhirpath.Binary, left: typed_tree.Node, right: typed_tree.Node
@@ -302,11 +315,13 @@ class Analysis:
         operator = expression.operator
         numbers = [node.type in fhir_types.NUMBER_TYPES for node in (left, right)]
         if all(numbers) and operator in ("div", "mod"):
-            decimal = operator == "mod" and "decimal" in (left.type, right.type)
-            return typed_tree.Apply(operator, (left, right), "decimal" if decimal else "integer")
+            whole = operator == "div" and "decimal" in (left.type, right.type)
+            return typed_tree.Apply(
+                operator, (left, right), "integer" if whole else type_rules.number_type(left, right)
+            )
         if all(numbers):
-            decimal = operator == "/" or "decimal" in (left.type, right.type)
-            return typed_tree.Arithmetic(operator, left, right, "decimal" if decimal else "integer")  # type: ignore[arg-type]
+            result = "decimal" if operator == "/" else type_rules.number_type(left, right)
+            return typed_tree.Arithmetic(operator, left, right, result)  # type: ignore[arg-type]
         if (
             operator == "+"
             and type_rules.comparison_of(left.type) == "text"
@@ -320,7 +335,7 @@ class Analysis:
 
 
 class UnknownElementError(FhirPathError):
-    """A type of FHIR R4 does not have an element of this name."""
+    """The type does not have an element of this name in the version of the view."""
 
 
 def _literal_hint(left: typed_tree.Node, right: typed_tree.Node) -> str:

@@ -13,7 +13,7 @@ def _of_several(node: type[typed_tree.Last] | type[typed_tree.Single] | type[typ
     """A function that leaves a single element as it is."""
 
     def build(
-        _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+        _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Node
     ) -> typed_tree.Node:
         type_rules.refuse_choice(target)
         return node(target, target.type) if target.many else target
@@ -21,26 +21,24 @@ def _of_several(node: type[typed_tree.Last] | type[typed_tree.Single] | type[typ
     return build
 
 
-def _tail(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
-) -> typed_tree.Node:
+def _tail(_analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     return typed_tree.Slice(target, 1, None, target.type)
 
 
-def _skip(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _skip(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     number = whole_number(analysis, call, 0)
     return target if number <= 0 else typed_tree.Slice(target, number, None, target.type)
 
 
-def _take(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _take(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     number = whole_number(analysis, call, 0)
     return typed_tree.Nothing() if number <= 0 else typed_tree.Slice(target, 0, number, target.type)
 
 
-def _all(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _all(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     if isinstance(target, typed_tree.Nothing):
         return typed_tree.Constant(value=True, type="boolean")
     type_rules.refuse_choice(target)
@@ -53,7 +51,7 @@ def _aggregate(
     result: Literal["boolean", "integer"] = "boolean",
 ) -> Build:
     def build(
-        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
     ) -> typed_tree.Node:
         type_rules.refuse_choice(target)
         if function.endswith(("True", "False")) and target.type not in (None, "boolean"):

@@ -85,21 +85,19 @@ class Target:
     temporal: str | None = None
 
 
-def fhir_type(name: str) -> str:
+def fhir_type(version: fhir_types.FhirVersion, name: str) -> str:
     """The FHIR type that a column declares, as a name or a canonical URL.
 
     Raises:
-        ColumnTypeError: FHIR R4 does not have this type.
+        ColumnTypeError: the version does not have this type. R4 has no integer64, but it may be declared.
     """
     short = name
     for prefix in TYPE_PREFIXES:
         short = short.removeprefix(prefix)
     short = SYSTEM_TYPES.get(short, short)
-    if short == "integer64" or fhir_types.is_type(short) or ("." in short and fhir_types.elements(short)):
+    if short == "integer64" or version.is_type(short) or ("." in short and version.elements(short)):
         return short
-    raise ColumnTypeError(
-        f"FHIR R4 does not have a type {name!r}", fhir_types.suggestion(short, fhir_types.type_names())
-    )
+    raise ColumnTypeError(f"{version} has no type {name!r}", fhir_types.suggestion(short, version.type_names()))
 
 
 def ansi_type(name: str) -> Target:

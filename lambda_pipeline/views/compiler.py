@@ -3,7 +3,8 @@
     JSON -> ViewModel (definition_reader) -> parse trees (fhirpath) -> typed trees (analysis) -> SELECT (select_builder)
 
 Every problem of a file is reported at once: those of its JSON first, then those of its expressions. Without a resource
-type, expressions are parsed but not checked.
+type, expressions are parsed but not checked. A view that states several versions of FHIR is compiled for each of them,
+and must become the same SELECT.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 from lambda_pipeline.errors import Problem, ViewDefinitionError
 from lambda_pipeline.views import table_limits
 from lambda_pipeline.views.definition_reader import Reader
+from lambda_pipeline.views.fhir_types import R4, FhirVersion, stated_versions
 from lambda_pipeline.views.select_builder import Statement
 from lambda_pipeline.views.view import MAX_VIEW_NAME, RELATION_PLACEHOLDER, Column, View
 
@@ -87,15 +89,27 @@ def read_definition(content: bytes, file: str) -> tuple[View | None, list[Proble
 
 def _compile(definition: Any, file: str, *, named: bool) -> tuple[View | None, list[Problem]]:
     """The view, or its problems; `named`: whether its name becomes the name of a relation."""
-    label = file or (str(definition.get("name") or "view") if isinstance(definition, Mapping) else "view")
+    is_object = isinstance(definition, Mapping)
+    label = file or (str(definition.get("name") or "view") if is_object else "view")
+    versions = stated_versions(definition.get("fhirVersion")) if is_object else ()
     try:
-        return _compile_labelled(definition, file, label, named=named)
+        compiled = [_compile_for(version, definition, file, label, named=named) for version in versions or (R4,)]
     except RecursionError:
         return None, [Problem(label, "$", "is nested too deeply")]
+    problems = list(dict.fromkeys(problem for _, found in compiled for problem in found))
+    view = compiled[0][0]
+    if any(other is not None and view is not None and other.digest != view.digest for other, _ in compiled):
+        names = " and ".join(map(str, versions))
+        reason = f"the view would be read differently in {names}: an element has another type or may repeat"
+        problems.append(Problem(label, "$.fhirVersion", reason, "write one view for each version"))
+    return (None if problems else view), problems
 
 
-def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) -> tuple[View | None, list[Problem]]:
-    reader = Reader(label)
+def _compile_for(
+    version: FhirVersion, definition: Any, file: str, label: str, *, named: bool
+) -> tuple[View | None, list[Problem]]:
+    """The view as a view of one version, or its problems."""
+    reader = Reader(label, version)
     model = reader.view(definition)
     if model is None:
         return None, reader.problems
@@ -105,7 +119,7 @@ def _compile_labelled(definition: Any, file: str, label: str, *, named: bool) ->
         reader.problem("$.name", f"is longer than {MAX_VIEW_NAME} characters")
     if named and table_limits.is_taken(model.name):
         reader.problem("$.name", f"{model.name} is or may be the name of a table or index of the batch layer")
-    statement = Statement(model, label)
+    statement = Statement(version, model, label)
     text, columns = statement.compile()
     if not columns and not reader.problems:
         reader.problem("$.select", "a view has at least one column")

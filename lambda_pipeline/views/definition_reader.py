@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views import columns, fhir_types, typed_tree
 from lambda_pipeline.views.analysis import RESERVED_VARIABLES
+from lambda_pipeline.views.fhir_types import FhirVersion
 from lambda_pipeline.views.primitives import primitive_problem
 from lambda_pipeline.views.table_limits import SYSTEM_COLUMNS
 
@@ -92,13 +93,15 @@ class Reader:
 
     Args:
         file: name of the file, for problems.
+        version: the version of FHIR that names of types are checked against.
 
     Attributes:
         problems: every problem found so far.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, version: FhirVersion) -> None:
         self.file = file
+        self.version = version
         self.problems: list[Problem] = []
 
     def problem(self, path: str, reason: str, hint: str = "") -> None:
@@ -191,7 +194,7 @@ class Reader:
             self.problem(path, "a type must be a string")
             return None
         try:
-            return columns.fhir_type(type_name)
+            return columns.fhir_type(self.version, type_name)
         except columns.ColumnTypeError as error:
             self.problem(path, error.reason, error.hint)
             return None
@@ -243,19 +246,16 @@ class Reader:
         if not isinstance(resource, str):
             self.problem("$.resource" if "resource" in definition else "$", "resource is missing or is not a string")
             return ""
-        if not fhir_types.is_concrete_resource(resource):
-            hint = fhir_types.suggestion(resource, fhir_types.resource_types())
-            self.problem("$.resource", f"FHIR R4 does not have a resource type {resource!r}", hint)
+        if not self.version.is_concrete_resource(resource):
+            hint = fhir_types.suggestion(resource, self.version.resource_types())
+            self.problem("$.resource", f"{self.version} has no resource type {resource!r}", hint)
             return ""
         return resource
 
     def _fhir_version(self, versions: Any) -> None:
-        listed = [versions] if isinstance(versions, str) else versions
-        if listed is not None and not (
-            isinstance(listed, list)
-            and any(isinstance(version, str) and version.startswith("4.") for version in listed)
-        ):
-            self.problem("$.fhirVersion", f"views are checked against FHIR R4, not {listed}", "write 4.0.1")
+        if not fhir_types.stated_versions(versions):
+            known = ", ".join(version.number for version in fhir_types.VERSIONS)
+            self.problem("$.fhirVersion", f"{versions!r} has no version of FHIR that is supported", f"one of {known}")
 
     # ---- JSON --------------------------------------------------------------------------------------------------------
 

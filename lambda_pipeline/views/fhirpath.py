@@ -149,6 +149,9 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+HOUR_ALONE = re.compile(r"(.+T[0-9]{2})(|Z|[-+][0-9]{2}:[0-9]{2})")
+"""A dateTime that ends after its hour, and its zone."""
+
 ESCAPES = {"'": "'", '"': '"', "`": "`", "\\": "\\", "/": "/", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -324,11 +327,15 @@ def _temporal(token: _Token) -> Literal:
         return Literal(token.position, "date", text)
     if primitive_problem(text, "dateTime") is None:
         return Literal(token.position, "dateTime", text)
+    if (hour := HOUR_ALONE.fullmatch(text)) and primitive_problem(f"{hour[1]}:00{hour[2]}", "dateTime") is None:
+        return Literal(token.position, "dateTime", text)
     if text.endswith("T") and primitive_problem(text[:-1], "date") is None:
         return Literal(token.position, "dateTime", text[:-1])
-    if text.startswith("T") and any(primitive_problem(text[1:] + more, "time") is None for more in ("", ":00")):
+    if text.startswith("T") and any(
+        primitive_problem(text[1:] + more, "time") is None for more in ("", ":00", ":00:00")
+    ):
         return Literal(token.position, "time", text[1:])
     raise FhirPathError(
         f"{token.text} is not a supported literal", token.position,
-        "a date (@2020-01), a dateTime with minutes (@2020-01-01T10:30Z) or a time with minutes (@T10:30)",
+        "a date (@2020-01), a dateTime (@2020-01-01T10:30Z) or a time (@T10:30)",
     )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lambda_pipeline.views import fhirpath, typed_tree
+from lambda_pipeline.views import fhir_types, fhirpath, typed_tree
 
 NONE, ONE, TWO = range(1), range(1, 2), range(2, 3)
 OPTIONAL, ONE_OR_TWO, TWO_OR_THREE = range(2), range(1, 3), range(2, 4)
@@ -14,12 +14,13 @@ OPTIONAL, ONE_OR_TWO, TWO_OR_THREE = range(2), range(1, 3), range(2, 4)
 class Typing(Protocol):
     """The part of `Analysis` that functions use; `analysis` documents the errors."""
 
+    version: fhir_types.FhirVersion
     resource: typed_tree.Focus
 
-    def node(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
+    def node(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:
         """The typed tree of an argument."""
 
-    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Focus) -> typed_tree.Node:
+    def boolean(self, expression: fhirpath.Expression, focus: typed_tree.Node) -> typed_tree.Node:
         """The typed tree of an argument that must be boolean."""
 
     def member(self, target: typed_tree.Node, name: str, position: int) -> typed_tree.Node:
@@ -29,7 +30,7 @@ class Typing(Protocol):
         """A new focus for the elements of a collection, which criteria test."""
 
 
-Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Focus], typed_tree.Node]
+Build = Callable[[Typing, typed_tree.Node, fhirpath.Call, typed_tree.Node], typed_tree.Node]
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class JsonpathCriteria:
     def _comparison(self, node: typed_tree.Compare, item: typed_tree.Focus, *, negated: bool) -> str | None:
         operator = OPPOSITE[node.operator] if negated else node.operator
         exact = node.comparison == "number" or (node.comparison in ("text", "boolean") and operator in ("=", "!="))
-        if not exact or node.left.many or node.right.many:
+        if not exact or node.left.many or node.right.many or _is_text_of_number(node.left, node.right):
             return None
         sides = [
             jsonpath_literal(side) if isinstance(side, typed_tree.Constant) else self._below(side, item)
@@ -82,3 +82,8 @@ class JsonpathCriteria:
                 below, test = self._below(target, item), self.predicate(criteria, inner, negated=False)
                 return None if below is None or test is None else f"{below} ? ({test})"
         return None
+
+
+def _is_text_of_number(*sides: typed_tree.Node) -> bool:
+    """Whether one of them is a number that JSON writes as a text; jsonpath would compare the texts."""
+    return any(side.type == "integer64" and not isinstance(side, typed_tree.Constant) for side in sides)

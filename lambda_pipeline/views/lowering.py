@@ -19,7 +19,7 @@ from lambda_pipeline.views import (
 )
 from lambda_pipeline.views.path_lowering import PathLowering
 from lambda_pipeline.views.reference_keys import reference_key
-from lambda_pipeline.views.sql_text import quoted
+from lambda_pipeline.views.sql_text import quoted, whole_number_of_text
 
 
 class Lowering(PathLowering):
@@ -44,6 +44,8 @@ class Lowering(PathLowering):
         """The single value of any primitive type as text; fails on a date or time that is not FHIR."""
         if isinstance(node, typed_tree.Path) and node.type in fhir_types.TEMPORAL_TYPES:
             return self.temporal_text(node, node.type)
+        if isinstance(node, typed_tree.Path) and node.type == "integer64":
+            return f"({self.number(node)})::text"
         return self.written(node)
 
     def temporal_text(self, node: typed_tree.Node, fhir_type: str) -> str:
@@ -75,8 +77,11 @@ class Lowering(PathLowering):
                 return temporal.decimal_boundary(self.number(target), node.precision, high=high)
             case typed_tree.Nothing():
                 return "NULL::numeric"
+        computed = self._of_any_type(node, self.number)
+        if not computed and node.type == "integer64":
+            return self.naming(node, whole_number_of_text)
         # A cast from jsonb refuses strings; a cast from its text would accept them, even 'NaN' and 'Infinity'.
-        return self._of_any_type(node, self.number) or f"nullif({self._one(self.place(node))}, 'null')::numeric"
+        return computed or f"nullif({self._one(self.place(node))}, 'null')::numeric"
 
     def boolean(self, node: typed_tree.Node) -> str:
         """The single value as boolean; NULL stands for empty."""

@@ -16,21 +16,21 @@ PRECISIONS: Mapping[str, Mapping[int, int]] = {
 """Digits that a boundary can have -> characters of its text without zone."""
 
 
-def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _where(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     item = analysis.new_item(target)
     criteria = analysis.boolean(call.arguments[0], item)
     return typed_tree.Where(target, item, criteria, target.type, target.many)
 
 
-def _exists(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+def _exists(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     if call.arguments:
         return typed_tree.Exists((_where(analysis, target, call, focus),), negated=False)
     return typed_tree.Exists(ways_to_exist(target), negated=False)
 
 
 def _empty(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     return typed_tree.Exists(ways_to_exist(target), negated=True)
 
@@ -46,7 +46,7 @@ def ways_to_exist(target: typed_tree.Node) -> tuple[typed_tree.Node, ...]:
 
 
 def _extension(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node
 ) -> typed_tree.Node:
     url = analysis.node(call.arguments[0], focus)
     if not isinstance(url, typed_tree.Constant) or url.type not in fhir_types.TEXT_TYPES:
@@ -58,18 +58,20 @@ def _extension(
 
 
 def _of_type(
-    _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
-    return as_type(target, call.arguments[0], call.position)
+    return as_type(analysis.version, target, call.arguments[0], call.position)
 
 
-def as_type(target: typed_tree.Node, argument: fhirpath.Expression, position: int) -> typed_tree.Node:
+def as_type(
+    version: fhir_types.FhirVersion, target: typed_tree.Node, argument: fhirpath.Expression, position: int
+) -> typed_tree.Node:
     """The elements of a type.
 
     Raises:
         FhirPathError: there can never be one.
     """
-    type_name = type_specifier(argument)
+    type_name = type_specifier(version, argument)
     if isinstance(target, typed_tree.Choice):
         if type_name not in target.types:
             raise FhirPathError(
@@ -79,8 +81,8 @@ def as_type(target: typed_tree.Node, argument: fhirpath.Expression, position: in
             )
         return type_rules.narrow(target, type_name)
     if target.type in fhir_types.ABSTRACT_RESOURCES:
-        if not fhir_types.is_concrete_resource(type_name):
-            raise FhirPathError(f"FHIR R4 does not have a resource type {type_name}", argument.position)
+        if not version.is_concrete_resource(type_name):
+            raise FhirPathError(f"{version} has no resource type {type_name}", argument.position)
         return typed_tree.OfResource(target, type_name, target.many)
     if target.type is None or not fhir_types.is_kind_of(target.type, type_name):
         raise FhirPathError(
@@ -90,20 +92,20 @@ def as_type(target: typed_tree.Node, argument: fhirpath.Expression, position: in
     return target
 
 
-def type_specifier(argument: fhirpath.Expression) -> str:
+def type_specifier(version: fhir_types.FhirVersion, argument: fhirpath.Expression) -> str:
     """The type that an argument names: `Quantity` or `FHIR.Quantity`."""
     if isinstance(argument, fhirpath.Member):
         namespace = argument.target
         if namespace is None or (isinstance(namespace, fhirpath.Member) and namespace.name == "FHIR"):
-            if fhir_types.is_type(argument.name):
+            if version.is_type(argument.name):
                 return argument.name
-            known = fhir_types.suggestion(argument.name, fhir_types.type_names())
-            raise FhirPathError(f"FHIR R4 does not have a type {argument.name}", argument.position, known)
+            known = fhir_types.suggestion(argument.name, version.type_names())
+            raise FhirPathError(f"{version} has no type {argument.name}", argument.position, known)
     raise FhirPathError("expected the name of a FHIR type", argument.position)
 
 
 def _first(
-    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Focus
+    _analysis: Typing, target: typed_tree.Node, _call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     if not target.many:
         return target
@@ -111,7 +113,7 @@ def _first(
     return typed_tree.At(target, None, target.type)
 
 
-def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     if target.type not in fhir_types.TEXT_TYPES:
         raise FhirPathError(f"join() takes strings, not {type_rules.article(target)}", call.position)
@@ -123,12 +125,12 @@ def _join(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus:
     return typed_tree.Join(target, separator)
 
 
-def _not(_analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _not(_analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     return typed_tree.Not(type_rules.known_boolean(target, call.position))
 
 
 def _resource_key(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     if target != analysis.resource:
         raise FhirPathError(
@@ -139,19 +141,19 @@ def _resource_key(
 
 
 def _reference_key(
-    _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     if target.type != "Reference":
         raise FhirPathError(f"getReferenceKey() takes a Reference, not {type_rules.article(target)}", call.position)
-    resource = type_specifier(call.arguments[0]) if call.arguments else None
-    if resource is not None and not fhir_types.is_concrete_resource(resource):
-        raise FhirPathError(f"{resource} is not a resource type", call.arguments[0].position)
+    resource = type_specifier(analysis.version, call.arguments[0]) if call.arguments else None
+    if resource is not None and not analysis.version.is_concrete_resource(resource):
+        raise FhirPathError(f"{resource} is not a resource type of {analysis.version}", call.arguments[0].position)
     return typed_tree.ReferenceKey(target, resource, target.many)
 
 
 def _boundary(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
 ) -> typed_tree.Node:
     type_rules.refuse_choice(target)
     high = call.name == "highBoundary"

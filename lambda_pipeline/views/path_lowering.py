@@ -188,7 +188,7 @@ class PathLowering(ABC):
         match node:
             case typed_tree.ReferenceKey(many=True) | typed_tree.Boundary(many=True):
                 return self._mapped(node)
-            case typed_tree.Constant():
+            case typed_tree.Constant() if node.type != "integer64":
                 return Place(f"{quoted(jsonpath_literal(node))}::jsonb")
             case typed_tree.QuantityConstant(value, unit):
                 return Place(quantities.constant(value, unit))
@@ -201,7 +201,8 @@ class PathLowering(ABC):
             ):
                 lists = f"THEN {self.list(then)} ELSE {self.list(otherwise)}"
                 return Place.of_array(f"(CASE WHEN {self.boolean(criterion)} {lists} END)")
-        return Place(f"to_jsonb({self.value(node)})")
+        as_text = "::text" if node.type == "integer64" else ""  # as JSON writes it
+        return Place(f"to_jsonb({self.value(node)}{as_text})")
 
     def _mapped(self, node: typed_tree.ReferenceKey | typed_tree.Boundary) -> Place:
         """The key or boundary of each element."""

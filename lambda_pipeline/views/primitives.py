@@ -1,7 +1,7 @@
 """Which texts are values of a FHIR primitive type: one rule for constants, literals, filters and generated SQL.
 
-The patterns are those of FHIR R4 (https://hl7.org/fhir/R4/datatypes.html#primitive), with two leniencies of HAPI: a
-dateTime may end after its minutes, and may have a time without a zone. The patterns know the calendar: the 30th of
+The patterns are those of FHIR R4 to R5 (https://hl7.org/fhir/R5/datatypes.html#primitive), with two leniencies of HAPI:
+a dateTime may end after its minutes, and may have a time without a zone. The patterns know the calendar: the 30th of
 February is not a date. What a partial date stands for is the subject of `temporal`.
 """
 

@@ -18,7 +18,7 @@ from lambda_pipeline.views.fhirpath import FhirPathError
 from lambda_pipeline.views.lowering import Lowering
 from lambda_pipeline.views.place import Place
 from lambda_pipeline.views.row_source import RowSource, indented
-from lambda_pipeline.views.shapes import Shape, Shapes, guard
+from lambda_pipeline.views.shapes import Shapes, Walk, guard
 from lambda_pipeline.views.sql_text import identifier, quoted
 from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column
 
@@ -78,6 +78,7 @@ class Statement:
     """Compiles one model.
 
     Args:
+        version: the version of FHIR that the model is of.
         model: the view.
         file: name of the file, for problems.
 
@@ -87,12 +88,12 @@ class Statement:
         lowering: after `compile`, its `complete_body` is valid.
     """
 
-    def __init__(self, model: ViewModel, file: str) -> None:
+    def __init__(self, version: fhir_types.FhirVersion, model: ViewModel, file: str) -> None:
         self.model = model
         self.file = file
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.analysis = Analysis(model.resource, model.constants)
+        self.analysis = Analysis(version, model.resource, model.constants)
         self.lowering = Lowering(model.resource)
         self.shapes = Shapes(model.resource)
 
@@ -111,7 +112,7 @@ class Statement:
         for output in part.outputs:
             lines[-1] += ","
             lines += [f"       {_comment(output.column)}", f"       {output.sql} AS {identifier(output.column.name)}"]
-        rest = guard(self.shapes.resource, "s.j")
+        rest = guard(self.shapes.resource, "s.j", walks=self.shapes.walks)
         condition = f"CASE WHEN {condition} THEN {rest} END" if condition and rest else condition or rest
         item = resources.around(_RESOURCES, condition)
         lines += [f"  FROM {indented(item, 7)}", *part.sources]
@@ -188,8 +189,7 @@ class Statement:
         )
 
     def _repeat(self, select: Select, scope: EvaluationScope) -> Part:
-        shape = Shape(None)
-        inner, steps = self._repeated(select, scope, shape)
+        inner, steps = self._repeated(select, scope)
         walk, alias = self.lowering.new_alias("w"), inner.focus.name
         start = self.lowering.place(scope.focus).base
         values = ", ".join(f"({index}::bigint, {quoted(step)}::jsonpath)" for index, step in enumerate(steps, start=1))
@@ -205,7 +205,7 @@ class Statement:
             f" SELECT {walk}.v, row_number() OVER (ORDER BY {walk}.k) AS o FROM {walk}) {alias}"
         )
         content = self._content(select, inner)
-        item = inner.source.around(item, guard(shape, f"{alias}.v"))
+        item = inner.source.around(item)
         return replace(content, sources=(f" CROSS JOIN LATERAL {indented(item, 7)}", *content.sources))
 
     def _iteration(self, path: Text, scope: EvaluationScope) -> tuple[typed_tree.Node, EvaluationScope]:
@@ -254,14 +254,12 @@ class Statement:
 
         return self._analyzed(text, scope, analyze, unknown_is_error=unknown_is_error)
 
-    def _repeated(
-        self, select: Select, scope: EvaluationScope, shape: Shape
-    ) -> tuple[EvaluationScope, tuple[str, ...]]:
+    def _repeated(self, select: Select, scope: EvaluationScope) -> tuple[EvaluationScope, tuple[str, ...]]:
         """The scope of the selects inside a `repeat`, and its steps as jsonpath.
 
         A step may exist only for some of the elements that it is applied to (`answer.item` does not exist for the
-        resource). A step that exists for none of them is a mistake, unless FHIR R4 has an element of that name
-        elsewhere: such a step reaches nothing. `shape` becomes the shape of the elements that are reached.
+        resource). A step that exists for none of them is a mistake, unless an element of that name exists
+        elsewhere: such a step reaches nothing.
         """
         steps: dict[str, str] = {}
         unknown: dict[str, UnknownElementError] = {}
@@ -292,7 +290,9 @@ class Statement:
         alias = self.lowering.new_alias("f")
         focus = typed_tree.Focus(alias, next(iter(types), None))
         self.lowering.bind(focus, f"{alias}.v")
-        self.shapes.bind(focus, (shape,))
+        walk = Walk(self.shapes.read(scope.focus), tuple(steps.values()))
+        self.shapes.walks.append(walk)
+        self.shapes.bind(focus, (walk.reached,))
         self._read_steps(nodes, (scope.focus, focus))
         broken = any(problem.path.startswith(f"{select.json_path}.repeat") for problem in self.problems)
         return EvaluationScope(focus, f"({alias}.o - 1)::integer", RowSource(alias), broken), tuple(steps.values())
@@ -325,7 +325,7 @@ class Statement:
     def _step_to_nothing(self, path: Text, unknown: UnknownElementError) -> str:
         parsed = fhirpath.parse(path.value)
         name = parsed.name if isinstance(parsed, fhirpath.Member) and parsed.target is None else ""
-        if unknown.hint or not fhir_types.elements_elsewhere(name):
+        if unknown.hint or not self.analysis.version.elements_elsewhere(name):
             self._problem(path.path, unknown.quoting(path.value), unknown.hint)
         return Place(STEP.name).member(name, repeats=True).elements
 

@@ -4,10 +4,13 @@ A list where FHIR has one element, an object where it has a list, a number where
 into some of these and not into others, and `->` into none. So every element on every path of a view is checked before
 anything else reads it, and a resource with a wrong shape fails with SQLSTATE 22023, whatever the path is used for.
 JSON null may stand only in a list of primitives. A filter (`where`, `[0]`) does not limit the check.
-"""
-# ruff: noqa: PLR0911 (one case per class of node)
 
-from collections.abc import Iterator
+The check is a condition on the resource, before any join: on the rows of an iteration PostgreSQL would skip it where
+another select has no row, in one plan and not in another. So what a `repeat` reaches is walked there too.
+"""
+# ruff: noqa: PLR0911, S608 (one case per class of node; writing SQL is the purpose)
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 
 from lambda_pipeline.views import fhir_types, type_rules, typed_tree
@@ -28,6 +31,8 @@ class Shape:
         children: the elements below it that the view reads, by JSON name.
         resources: the same for its resources of one type only.
         is_checked: whether SQL that checks it is already written.
+        path: jsonpath to all such elements, from the resource or from each element that `walk` reaches.
+        walk: the `repeat` below whose elements it stands; None if there is none.
     """
 
     type: str | None
@@ -36,13 +41,36 @@ class Shape:
     children: "dict[str, Shape]" = field(default_factory=dict)
     resources: "dict[str, Shape]" = field(default_factory=dict)
     is_checked: bool = False
+    path: str = "$"
+    walk: "Walk | None" = None
 
     def below(self, step: typed_tree.Member | typed_tree.OfResource) -> "Shape":
         """The shape after one step."""
         if isinstance(step, typed_tree.OfResource):
-            return self.resources.setdefault(step.type, Shape(step.type))
+            path = f'{self.path} ? (@."resourceType" == {json_string(step.type)})'
+            return self.resources.setdefault(step.type, Shape(step.type, path=path, walk=self.walk))
         has_nulls = fhir_types.is_primitive(step.type) or step.key.startswith("_")
-        return self.children.setdefault(step.key, Shape(step.type, step.repeats, has_nulls))
+        path = f"{self.path}.{json_string(step.key)}{'[*]' if step.repeats else ''}"
+        return self.children.setdefault(step.key, Shape(step.type, step.repeats, has_nulls, path=path, walk=self.walk))
+
+
+@dataclass(slots=True)
+class Walk:
+    """A `repeat`: which elements it reaches.
+
+    Attributes:
+        starts: the elements that it starts at.
+        steps: jsonpath from an element to those that it reaches next.
+        reached: the shape of all that it reaches.
+    """
+
+    starts: tuple[Shape, ...] = ()
+    steps: tuple[str, ...] = ()
+    reached: Shape = field(default_factory=lambda: Shape(None))
+
+    def __post_init__(self) -> None:
+        """Let the elements below know this walk."""
+        self.reached.walk = self
 
 
 class Shapes:
@@ -50,10 +78,12 @@ class Shapes:
 
     Attributes:
         resource: the shape of the resource.
+        walks: every `repeat` of the view, an outer one before those inside it.
     """
 
     def __init__(self, resource_type: str) -> None:
         self.resource = Shape(resource_type)
+        self.walks: list[Walk] = []
         self._foci: dict[str, tuple[Shape, ...]] = {"resource": (self.resource,)}
 
     def bind(self, focus: typed_tree.Focus, shapes: tuple[Shape, ...]) -> None:
@@ -89,22 +119,56 @@ class Shapes:
         return tuple(shape for part in _parts(node) for shape in self.read(part))
 
 
-def guard(shape: Shape, column: str, condition: str = "") -> str:
+def guard(shape: Shape, column: str, condition: str = "", walks: Iterable[Walk] = ()) -> str:
     """A condition that fails for a row in which an element has another shape.
 
     Args:
         shape: what the column holds. What an earlier guard checks is not checked again.
         column: SQL of the jsonb.
         condition: the condition on other rows; empty for true.
+        walks: each `repeat` below; its elements are checked after those of the shape.
 
     Returns:
         The condition with the check before it; empty if there is neither.
     """
     wrong = " || ".join(_wrong(shape))
-    if not wrong:
+    checks = [f"jsonb_path_exists({column}, {quoted(f'$ ? ({wrong})')})"] if wrong else []
+    checks += [check for walk in walks if (check := _reaches_wrong(walk, column))]
+    if not checks:
         return condition
-    check = f"jsonb_path_exists({column}, {quoted(f'$ ? ({wrong})')})"
-    return f"CASE WHEN {check} THEN ({column})::boolean ELSE {condition or 'true'} END"
+    failing = " ".join(f"WHEN {check} THEN ({column})::boolean" for check in checks)
+    return f"CASE {failing} ELSE {condition or 'true'} END"
+
+
+def _reaches_wrong(walk: Walk, column: str) -> str:
+    """Whether a `repeat` reaches an element that has another shape; empty if nothing of its elements is checked.
+
+    The first test looks at every object of the resource, and is false for nearly all: it is much faster than the walk.
+    """
+    wrong = " || ".join(_wrong(walk.reached))
+    if not wrong or not walk.starts:
+        return ""
+    anywhere = f"jsonb_path_exists({column}, {quoted(f'$.** ? ({wrong})')})"
+    here = f"jsonb_path_exists(w.v, {quoted(f'$ ? ({wrong})')})"
+    return f"{anywhere} AND EXISTS (SELECT FROM ({_reached(walk, column)}) w(v) WHERE {here})"
+
+
+def _reached(walk: Walk, column: str) -> str:
+    """A query of the elements that a `repeat` reaches, wherever it starts."""
+    starts = " UNION ALL ".join(f"SELECT {_elements(start, column)}" for start in walk.starts)
+    steps = ", ".join(f"({quoted(step)}::jsonpath)" for step in walk.steps)
+    one_step = f"CROSS JOIN (VALUES {steps}) p(step) CROSS JOIN LATERAL jsonb_path_query"
+    return (
+        f"WITH RECURSIVE r(v) AS (SELECT q.v FROM ({starts}) b(v) {one_step}(b.v, p.step) q(v)"
+        f" UNION ALL SELECT q.v FROM r {one_step}(r.v, p.step) q(v)) SELECT r.v FROM r"
+    )
+
+
+def _elements(shape: Shape, column: str) -> str:
+    """A set-returning expression of the elements of a shape."""
+    if shape.walk is None:
+        return f"jsonb_path_query({column}, {quoted(shape.path)})"
+    return f"jsonb_path_query(o.v, {quoted(shape.path)}) FROM ({_reached(shape.walk, column)}) o(v)"
 
 
 def _wrong(shape: Shape) -> Iterator[str]:
@@ -128,7 +192,7 @@ def _wrong(shape: Shape) -> Iterator[str]:
 
 
 def _json_type(type_name: str) -> str:
-    if type_name in fhir_types.TEXT_TYPES:
+    if type_name in fhir_types.TEXT_TYPES or type_name == "integer64":
         return "string"
     if type_name in fhir_types.NUMBER_TYPES:
         return "number"

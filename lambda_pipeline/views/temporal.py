@@ -74,7 +74,7 @@ def _moment(text: str, zone: str, *, high: bool) -> str:
     local = f"left({text}, length({text}) - coalesce(length({zone}), 0))"
     if high:
         day = DATE_HIGH.format(t=text)
-        tail = f"substr('0000-00-00T00:00:59.999', length({local}) + 1)"
+        tail = f"substr('0000-00-00T00:59:59.999', length({local}) + 1)"
         return (
             f"CASE WHEN length({text}) <= 10 THEN ({day}) || 'T23:59:59.999'"
             f" WHEN {local} LIKE '%.%' THEN left(rpad({local}, 23, '9'), 23) ELSE {local} || {tail} END"
@@ -104,7 +104,7 @@ def compare_dates(left: str, operator: str, right: str) -> str:
 
 
 def compare_times(left: str, operator: str, right: str) -> str:
-    """FHIRPath's comparison of times, each an interval as long as its precision: `T10:30` is a minute."""
+    """FHIRPath's comparison of times, each an interval as long as its precision: `T10` is an hour."""
     low = "({t} || substr('00:00:00', length({t}) + 1))::time"
     high = "(CASE WHEN length({t}) < 8 THEN {t} || substr('00:59:59.999999', length({t}) + 1) ELSE {t} END)::time"
     ends = ", ".join(end.format(t=t) for t in ("v.a", "v.b") for end in (low, high))

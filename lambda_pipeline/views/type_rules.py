@@ -1,5 +1,7 @@
 """What the type of a node allows: rules that `analysis` and `functions` share."""
 
+from typing import Literal
+
 from lambda_pipeline.views import fhir_types, typed_tree
 from lambda_pipeline.views.fhirpath import FhirPathError
 
@@ -69,8 +71,8 @@ def common_type(left: typed_tree.Node, right: typed_tree.Node) -> str | None:
     if isinstance(left, typed_tree.Nothing):
         return right.type
     comparison = comparison_of(left.type)
-    if comparison != comparison_of(right.type):
-        return None
+    if comparison != comparison_of(right.type) or "integer64" in (left.type, right.type):
+        return None  # JSON writes an integer64 as a text and other numbers as numbers
     return {"text": "string", "number": "decimal"}.get(str(comparison))
 
 
@@ -80,3 +82,9 @@ def comparison_of(type_name: str | None) -> str | None:
         return None
     listed = (name for types, name in COMPARISONS if type_name in types)
     return next(listed, "json")
+
+
+def number_type(*operands: typed_tree.Node) -> Literal["decimal", "integer64", "integer"]:
+    """The type of what `+ - *` make of numbers: the widest of theirs."""
+    types = {operand.type for operand in operands}
+    return "decimal" if "decimal" in types else "integer64" if "integer64" in types else "integer"

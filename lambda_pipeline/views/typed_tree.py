@@ -1,4 +1,4 @@
-"""The typed tree: an expression whose names and types are resolved against FHIR R4.
+"""The typed tree: an expression whose names and types are resolved against a version of FHIR.
 
 Every node has a `type` (a FHIR type name; None where none can be known) and `many` (whether it can hold more than one
 value). Nodes either lead to JSON (paths) or compute one SQL value (operations); `lowering` writes both.
@@ -303,7 +303,7 @@ class Arithmetic:
     operator: Literal["+", "-", "*", "/"]
     left: "Node"
     right: "Node"
-    type: Literal["integer", "decimal"]
+    type: Literal["integer", "integer64", "decimal"]
     many: Literal[False] = False
 
 
@@ -312,7 +312,7 @@ class Negative:
     """Unary minus."""
 
     operand: "Node"
-    type: Literal["integer", "decimal"]
+    type: Literal["integer", "integer64", "decimal"]
     many: Literal[False] = False
 
 

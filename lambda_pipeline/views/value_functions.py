@@ -13,7 +13,7 @@ MAX_PRECISION = 28
 
 
 def _argument(
-    analysis: Typing, call: fhirpath.Call, index: int, focus: typed_tree.Focus, comparison: str
+    analysis: Typing, call: fhirpath.Call, index: int, focus: typed_tree.Node, comparison: str
 ) -> typed_tree.Node:
     """An argument that has to be a string or a number, or is always empty.
 
@@ -28,7 +28,7 @@ def _argument(
     raise FhirPathError(f"{call.name}() takes {wanted}, not {type_rules.article(node)}", call.arguments[index].position)
 
 
-def _constant_text(analysis: Typing, call: fhirpath.Call, index: int, focus: typed_tree.Focus) -> str:
+def _constant_text(analysis: Typing, call: fhirpath.Call, index: int, focus: typed_tree.Node) -> str:
     node = _argument(analysis, call, index, focus, "text")
     if isinstance(node, typed_tree.Constant) and isinstance(node.value, str):
         return node.value
@@ -47,7 +47,7 @@ def _text_function(result: str, *arguments: str) -> Build:
     """A function on a string whose arguments are strings (`text`) or numbers (`number`)."""
 
     def build(
-        analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus
+        analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node
     ) -> typed_tree.Node:
         _refuse_other_than("text", target, call)
         given = tuple(_argument(analysis, call, index, focus, wanted) for index, wanted in enumerate(arguments))
@@ -59,7 +59,7 @@ def _text_function(result: str, *arguments: str) -> Build:
 
 
 def _substring(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus
+    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node
 ) -> typed_tree.Node:
     _refuse_other_than("text", target, call)
     given = [_argument(analysis, call, index, focus, "number") for index in range(len(call.arguments))]
@@ -70,9 +70,7 @@ def _substring(
     return typed_tree.Apply(name, (target, *given), "string")
 
 
-def _replace(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus
-) -> typed_tree.Node:
+def _replace(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     pattern = _constant_text(analysis, call, 0, focus)
     _refuse_other_than("text", target, call)
     substitution = _argument(analysis, call, 1, focus, "text")
@@ -83,9 +81,7 @@ def _replace(
     return typed_tree.Apply("replace", (target, typed_tree.Constant(pattern, "string"), substitution), "string")
 
 
-def _matches(
-    analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus
-) -> typed_tree.Node:
+def _matches(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     _refuse_other_than("text", target, call)
     try:
         pattern = to_postgresql(_constant_text(analysis, call, 0, focus))
@@ -94,7 +90,7 @@ def _matches(
     return typed_tree.Apply("matches", (target, typed_tree.Constant(pattern, "string")), "boolean")
 
 
-def _split(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Focus) -> typed_tree.Node:
+def _split(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, focus: typed_tree.Node) -> typed_tree.Node:
     _refuse_other_than("text", target, call)
     separator = typed_tree.Constant(_constant_text(analysis, call, 0, focus), "string")
     return typed_tree.Apply("split", (target, separator), "string", many=True)
@@ -104,7 +100,7 @@ def _number_function(result: str | None) -> Build:
     """A function on a number without arguments; `result` is None for the type of the number."""
 
     def build(
-        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
     ) -> typed_tree.Node:
         _refuse_other_than("number", target, call)
         return typed_tree.Apply(call.name, (target,), result or str(target.type))
@@ -112,7 +108,7 @@ def _number_function(result: str | None) -> Build:
     return build
 
 
-def _round(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus) -> typed_tree.Node:
+def _round(analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node) -> typed_tree.Node:
     _refuse_other_than("number", target, call)
     if not call.arguments:
         return typed_tree.Apply("round", (target,), "decimal")
@@ -145,7 +141,7 @@ def _conversion(result: str, **functions: str) -> Build:
     """
 
     def build(
-        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Focus
+        _analysis: Typing, target: typed_tree.Node, call: fhirpath.Call, _focus: typed_tree.Node
     ) -> typed_tree.Node:
         type_rules.refuse_choice(target)
         comparison = type_rules.comparison_of(target.type)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from lambda_pipeline.views import primitives
+from lambda_pipeline.views.letter_case import mapped
 
 BLANKS = "E' \\t\\n\\r\\f\\v'"
 
@@ -30,8 +31,8 @@ TEMPLATES: Mapping[str, str] = {
         "{1} || array_to_string(string_to_array({0}, NULL), {1}) || CASE {0} WHEN '' THEN '' ELSE {1} END"
     ),
     "matches": '{0} COLLATE "C" ~ {1}',
-    "upper": "upper({0})",
-    "lower": "lower({0})",
+    "upper": mapped("upper", "{0}"),
+    "lower": mapped("lower", "{0}"),
     "length": "length({0})::numeric",
     "trim": f"btrim({{0}}, {BLANKS})",
     "split": "CASE {0} WHEN '' THEN '[\"\"]'::jsonb ELSE to_jsonb(string_to_array({0}, nullif({1}, ''))) END",

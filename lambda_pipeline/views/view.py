@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from lambda_pipeline.errors import Problem
+from lambda_pipeline.views.fhir_types import R4, FhirVersion, stated_versions
 
 KEY_COLUMNS = ("_partition", "_id", "_version")
 """Resource key and version, the first columns of every compiled SELECT. A view column cannot start with `_`."""
@@ -72,6 +73,11 @@ class View:
     description: str = ""
     definition: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def fhir_versions(self) -> tuple[FhirVersion, ...]:
+        """The versions of FHIR whose resources the view may read: each gives the same statement."""
+        return stated_versions(self.definition.get("fhirVersion")) or (R4,)
 
     def select(self, relation: sql.Composable) -> sql.Composed:
         """The view over a relation of resources: `_partition, _id, _version` and the view's columns.

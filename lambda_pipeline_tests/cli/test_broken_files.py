@@ -58,7 +58,7 @@ def test_a_broken_file_leaves_its_published_view_asked_and_captured(
     asked = program("query", "patient_simple", "--count")
     assert (asked.code, int(asked.out)) == (0, 6)
     assert (
-        "warning: patient_simple.json: $.select[0].column[1].path: Patient does not have an element 'gendre'"
+        "warning: patient_simple.json: $.select[0].column[1].path: Patient has no element 'gendre' in R4 (4.0.1)"
         in asked.err
     )
     assert count(program, "patient_simple", "--mode", "source") == 6

@@ -13,14 +13,18 @@ from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 from psycopg.abc import QueryNoTemplate
 from psycopg.types.json import set_json_loads
 from sqlalchemy.exc import ArgumentError
 
 from lambda_pipeline import sqlstate
-from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError
+from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError, SourceBusyError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+LOCK_TIMEOUT_S = 10
+"""How long a statement waits for a table that another session has locked."""
 
 
 def parse_url(url: str, *, name: str) -> sa.URL:
@@ -46,7 +50,8 @@ class Database:
     """A pool of connections to one PostgreSQL database.
 
     Every connection is in autocommit mode, in UTC, and reads JSON numbers as `Decimal`: a FHIR decimal never passes
-    through a float. The pool is an SQLAlchemy engine, which pandas and other libraries accept too.
+    through a float. No statement waits longer than `LOCK_TIMEOUT_S` for a lock. The pool is an SQLAlchemy engine,
+    which pandas and other libraries accept too.
 
     Args:
         url: a PostgreSQL URL.
@@ -84,6 +89,7 @@ class Database:
 
         Raises:
             HapiUnavailableError: the server cannot be reached, or no connection becomes free.
+            SourceBusyError: a statement of the block waited too long for a lock.
         """
         try:
             pooled = self.engine.raw_connection()
@@ -97,6 +103,8 @@ class Database:
         connection = cast("Connection", pooled.driver_connection)
         try:
             yield connection
+        except psycopg.errors.LockNotAvailable:
+            raise table_locked() from None
         finally:
             if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 pooled.invalidate()
@@ -110,6 +118,25 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
+
+
+def table_locked() -> SourceBusyError:
+    """The error of a statement that waited too long for a lock."""
+    return SourceBusyError(
+        f"a table that is needed was locked by another session for more than {LOCK_TIMEOUT_S} s",
+        hint="wait until the migration or maintenance of the database is done",
+    )
+
+
+@contextmanager
+def unlimited_lock_waits(connection: Connection) -> Iterator[None]:
+    """Let statements of the `with` block wait for locks as long as it takes, as changes of tables must for readers."""
+    connection.execute("SET lock_timeout = 0")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_S * 1000)))
 
 
 @contextmanager
@@ -182,7 +209,8 @@ def _prepare(connection: Any, _record: object) -> None:
     raw = getattr(raw, "_connection", raw)
     set_json_loads(partial(json.loads, parse_float=Decimal), raw)
     with raw.cursor() as cursor:
-        cursor.execute(_SET, {"names": list(SESSION), "values": list(SESSION.values())})
+        settings = SESSION | {"lock_timeout": f"{LOCK_TIMEOUT_S}s"}
+        cursor.execute(_SET, {"names": list(settings), "values": list(settings.values())})
 
 
 _SET = "SELECT set_config(name, value, FALSE) FROM unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)"

@@ -74,7 +74,7 @@ class SourceError(LambdaPipelineError):
 
 
 class SourceBusyError(SourceError):
-    """A table of HAPI is locked: its structure is being changed, or a change is waiting for the lock."""
+    """A table is locked: its structure is being changed, or a change is waiting for the lock."""
 
     code = "source-busy"
 

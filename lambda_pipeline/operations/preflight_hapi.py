@@ -10,7 +10,7 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from lambda_pipeline.database import Connection, Database, fetch_one, reason
+from lambda_pipeline.database import LOCK_TIMEOUT_S, Connection, Database, fetch_one, reason, table_locked
 from lambda_pipeline.errors import HapiUnavailableError, SourceError
 from lambda_pipeline.operations.preflight import Finding, Level
 from lambda_pipeline.settings import Settings
@@ -47,6 +47,9 @@ def check_hapi(database: Database, settings: Settings, *, missing_tables: Findin
             schema: HapiSchema | None = None
             try:
                 schema = read_schema(connection, settings.hapi_schema)
+            except psycopg.errors.LockNotAvailable:
+                busy = table_locked()
+                yield Finding(Level.FAIL, "HAPI's tables", busy.message, busy.hint)
             except SourceError as error:
                 yield missing_tables or Finding(Level.FAIL, "HAPI's tables", error.message, error.hint)
             if schema is not None:
@@ -216,6 +219,8 @@ def _within_time_limit(
             found = list(check())
     except psycopg.errors.QueryCanceled:
         found = [Finding(Level.WARN, subject, f"the check took more than {TIME_LIMIT_S} s and was stopped")]
+    except psycopg.errors.LockNotAvailable:
+        found = [Finding(Level.WARN, subject, f"a table was locked for more than {LOCK_TIMEOUT_S} s")]
     yield from found
 
 

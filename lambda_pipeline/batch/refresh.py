@@ -50,7 +50,7 @@ from lambda_pipeline.source import (
     marked_snapshot,
     open_tables,
 )
-from lambda_pipeline.source.flatten import data_error_reason, is_data_error
+from lambda_pipeline.source.blame import data_error_reason, is_data_error
 from lambda_pipeline.source.wal import commit_durably
 from lambda_pipeline.views import BrokenFile, View
 from lambda_pipeline.views.view import RESERVED_NAMES

@@ -210,6 +210,12 @@ class QuarantinedError(AnswerRefusedError):
     ways_out = ("correct them in HAPI", "accept an answer without them")
 
 
+class GenerationUnreadableError(LambdaPipelineError):
+    """What is recorded of the published generation is not what a refresh writes: somebody changed it."""
+
+    code = "generation-unreadable"
+
+
 class ParityMismatchError(LambdaPipelineError):
     """Resources whose served rows are not those of their recompute; names them by key, never by value."""
 

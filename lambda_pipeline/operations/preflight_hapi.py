@@ -58,6 +58,8 @@ def check_hapi(database: Database, settings: Settings, *, missing_tables: Findin
         yield Finding(Level.UNREACHABLE, "PostgreSQL", error.message, error.hint)
     except psycopg.OperationalError as error:
         yield Finding(Level.UNREACHABLE, "PostgreSQL", f"lost the connection to {database.describe()}: {reason(error)}")
+    except psycopg.Error as error:
+        yield Finding(Level.FAIL, "PostgreSQL", f"{database.describe()} refused a check: {reason(error)}")
 
 
 def _check_server(connection: Connection, database: Database) -> Iterator[Finding]:

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
-from psycopg import sql
 from psycopg.abc import QueryNoTemplate
 from psycopg.types.json import set_json_loads
 from sqlalchemy.exc import ArgumentError
@@ -24,7 +23,7 @@ from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError, Sou
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 LOCK_TIMEOUT_S = 10
-"""How long a statement waits for a table that another session has locked."""
+"""How long a statement waits for a table that another session has locked; less where the role or database says so."""
 
 
 def parse_url(url: str, *, name: str) -> sa.URL:
@@ -130,13 +129,13 @@ def table_locked() -> SourceBusyError:
 
 @contextmanager
 def unlimited_lock_waits(connection: Connection) -> Iterator[None]:
-    """Let statements of the `with` block wait for locks as long as it takes, as changes of tables must for readers."""
-    connection.execute("SET lock_timeout = 0")
+    """Let statements of the `with` block wait for locks as long as role and database allow: for readers of a table."""
+    connection.execute("SET lock_timeout TO DEFAULT")
     try:
         yield
     finally:
         if not connection.closed:
-            connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT_S * 1000)))
+            connection.execute(_LIMIT_LOCK_WAITS, {"limit": f"{LOCK_TIMEOUT_S}s"})
 
 
 @contextmanager
@@ -209,8 +208,12 @@ def _prepare(connection: Any, _record: object) -> None:
     raw = getattr(raw, "_connection", raw)
     set_json_loads(partial(json.loads, parse_float=Decimal), raw)
     with raw.cursor() as cursor:
-        settings = SESSION | {"lock_timeout": f"{LOCK_TIMEOUT_S}s"}
-        cursor.execute(_SET, {"names": list(settings), "values": list(settings.values())})
+        cursor.execute(_SET, {"names": list(SESSION), "values": list(SESSION.values())})
+        cursor.execute(_LIMIT_LOCK_WAITS, {"limit": f"{LOCK_TIMEOUT_S}s"})
 
 
 _SET = "SELECT set_config(name, value, FALSE) FROM unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)"
+
+_LIMIT_LOCK_WAITS = """
+SELECT set_config('lock_timeout', %(limit)s, FALSE)
+ WHERE NOT current_setting('lock_timeout')::interval BETWEEN '1 microsecond' AND %(limit)s::interval"""

@@ -158,7 +158,7 @@ def _publish(
     source = HapiSource.of(settings)
     with marked_snapshot(connection, read_only=False, source=source) as mark:
         commit_durably(connection)
-        connection.execute("SET LOCAL lock_timeout = 0")
+        connection.execute("SET LOCAL lock_timeout TO DEFAULT")
         connection.execute("SET LOCAL jit = off")
         connection.execute("SET LOCAL work_mem = '64MB'")
         last = published(connection)

@@ -3,16 +3,24 @@
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import redis
 
 from lambda_pipeline.cli.program import run
 from lambda_pipeline.demo.hapi.loading import load_files
 from lambda_pipeline.deployment import Deployment, ServerUrls
-from lambda_pipeline.errors import BadDataError, BadRequestError, GenerationUnreadableError, QueryFailedError
+from lambda_pipeline.errors import (
+    BadDataError,
+    BadRequestError,
+    GenerationUnreadableError,
+    LambdaPipelineError,
+    QueryFailedError,
+)
 from lambda_pipeline.operations.parity import check_parity
 from lambda_pipeline.operations.status import collect_status
 from lambda_pipeline.serving import Filter, Operator
@@ -171,3 +179,37 @@ def test_a_status_without_rights_is_an_error_of_ours(published_cohort: World) ->
                 collect_status(deployment)
         finally:
             connection.execute(f"DROP ROLE {role}".encode())
+
+
+OVERLAYS = [
+    ("rows:", b"\xff"), ("rows:", b"x"), ("rows:", b'{"k": [-1, "a"], "s": 1}'), ("rows:", b"[]"), ("seen:", b"\xff"),
+    ("state", b"\x00"), ("state", b"null"), ("polls", b"x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), OVERLAYS)
+def test_an_overlay_that_somebody_wrote_into_is_named_or_made_again(
+    published_cohort: World, redis_url: str, key: str, value: bytes
+) -> None:
+    """Live questions, polls and parity ended in a UnicodeDecodeError, ValueError, TypeError or KeyError."""
+    world = published_cohort
+    world.demo.update(patient("z"))
+    world.poll()
+    with redis.Redis.from_url(redis_url) as client:
+        for name in client.scan_iter(f"{world.settings.redis_prefix}:{key}*"):
+            if key == "polls":
+                client.zadd(name, {value: 2**52})
+                continue
+            for field in client.hkeys(name):
+                if key != "state" or field in {b"revision", b"views"}:
+                    client.hset(name, field, value)
+    for door in (
+        lambda: world.serving.query("patients"),
+        lambda: world.serving.select("SELECT count(*) AS n FROM patients", compare=True),
+        lambda: check_parity(world.serving, "live", sample=None, patience_s=0),
+        world.poll,
+    ):
+        with suppress(LambdaPipelineError):
+            door()
+    world.poller.poll(rebuild=True)
+    world.assert_exact()

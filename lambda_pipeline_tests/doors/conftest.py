@@ -1,6 +1,8 @@
 """One small hospital per worker, whose answers nobody changes, behind every door."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +12,14 @@ import pytest
 from lambda_pipeline.api import Deployment, open_deployment
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.deployment import ServerUrls
+from lambda_pipeline.development import embedded
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import load_views
 from lambda_pipeline_tests.doors.hospital import MEASURED, Hospital, make_door
 from lambda_pipeline_tests.support.definitions import DEFINITIONS
 from lambda_pipeline_tests.support.hospital import condition, height, patient
 from lambda_pipeline_tests.support.programs import Program
-from lambda_pipeline_tests.support.servers import beside
+from lambda_pipeline_tests.support.servers import FAST, beside
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +49,17 @@ def hospital(
         demo.update(height("h-d", "d", 181, issued="2026-01-01T08:00:00Z", effectiveDateTime="2026-01"))
         deployment.poller.poll()
     return Hospital(urls, folder, server_home)
+
+
+@pytest.fixture(scope="session")
+def demo_home() -> Iterator[Path]:
+    """The folder of an embedded source that files are loaded into; that of other tests stays as it is."""
+    folder = Path(tempfile.mkdtemp(prefix="lambda_pipeline_tests_"))
+    folder.chmod(0o755)
+    embedded.start(folder, redis=False, settings=FAST)
+    yield folder
+    embedded.clean(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -117,14 +117,13 @@ def _resources(demo: DemoHapi) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("part", hostile.parts(30, 10))
 def test_the_commands_for_files_name_what_they_leave_out(
-    server_home: Path,
-    postgres_url: str,
+    demo_home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     part: int,
 ) -> None:
-    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(server_home))
+    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(demo_home))
     load_settings.cache_clear()
     door: Program = make_door(capsys)
     choose = hostile.chooser("commands for files", part)
@@ -135,3 +134,6 @@ def test_the_commands_for_files_name_what_they_leave_out(
         assert ran.code in {0, 1, 3}
         for line in ran.out.splitlines():
             json.loads(line)
+        loaded = door("load", str(file))
+        assert loaded.code in {0, 1, 3}
+        assert bool(loaded.out) == (loaded.code != 3)

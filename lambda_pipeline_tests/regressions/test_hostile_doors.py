@@ -131,9 +131,10 @@ def test_a_resource_that_cannot_be_stored_is_named(empty_world: World, tmp_path:
 
 
 def test_half_a_surrogate_pair_in_a_name_is_stored_as_hapi_does_in_a_value(empty_world: World, tmp_path: Path) -> None:
-    """The name of a nested element went to the driver as it was, which could not encode it."""
+    """The name of a nested element, and a reference, went to the driver as they were, which could not encode them."""
     file = tmp_path / "a.ndjson"
-    file.write_text(json.dumps(patient("x", name=[{"\ud800": "a", "family": "b\ud800"}])))
+    elements = {"name": [{"\ud800": "a", "family": "b\ud800"}], "managingOrganization": {"reference": "a\ud800"}}
+    file.write_text(json.dumps(patient("x", **elements)))
     (loaded,) = load_files(empty_world.demo, [file]).values()
     assert (loaded.resources, loaded.bad) == (1, ())
 

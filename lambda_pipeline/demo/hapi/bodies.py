@@ -179,9 +179,9 @@ def _clean(value: Any) -> Any:
         return SURROGATE.sub("?", value)
     if isinstance(value, Mapping):
         members = {
-            name: VERSIONED_REFERENCE.sub(r"\1", item)
-            if name == "reference" and isinstance(item, str)
-            else _clean(item)
+            name: _clean(
+                VERSIONED_REFERENCE.sub(r"\1", item) if name == "reference" and isinstance(item, str) else item
+            )
             for name, item in value.items()
         }
         return {SURROGATE.sub("?", name): item for name, item in members.items() if not _is_empty(item)}

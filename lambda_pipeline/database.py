@@ -18,9 +18,12 @@ from psycopg.types.json import set_json_loads
 
 from lambda_pipeline import sqlstate
 from lambda_pipeline.environment import read_postgresql_url
-from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError
+from lambda_pipeline.errors import ConfigurationError, HapiUnavailableError, SourceBusyError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+LOCK_TIMEOUT_S = 10
+"""How long a statement waits for a table that another session has locked; less where the role or database says so."""
 
 
 def parse_url(url: str, *, name: str) -> sa.URL:
@@ -43,7 +46,8 @@ class Database:
     """A pool of connections to one PostgreSQL database.
 
     Every connection is in autocommit mode, in UTC, and reads JSON numbers as `Decimal`: a FHIR decimal never passes
-    through a float. The pool is an SQLAlchemy engine, which pandas and other libraries accept too.
+    through a float. No statement waits longer than `LOCK_TIMEOUT_S` for a lock. The pool is an SQLAlchemy engine,
+    which pandas and other libraries accept too.
 
     Args:
         url: a PostgreSQL URL.
@@ -81,6 +85,7 @@ class Database:
 
         Raises:
             HapiUnavailableError: the server cannot be reached, or no connection becomes free.
+            SourceBusyError: a statement of the block waited too long for a lock.
         """
         try:
             pooled = self.engine.raw_connection()
@@ -94,6 +99,8 @@ class Database:
         connection = cast("Connection", pooled.driver_connection)
         try:
             yield connection
+        except psycopg.errors.LockNotAvailable:
+            raise table_locked() from None
         finally:
             if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 pooled.invalidate()
@@ -107,6 +114,25 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
+
+
+def table_locked() -> SourceBusyError:
+    """The error of a statement that waited too long for a lock."""
+    return SourceBusyError(
+        f"a table that is needed was locked by another session for more than {LOCK_TIMEOUT_S} s",
+        hint="wait until the migration or maintenance of the database is done",
+    )
+
+
+@contextmanager
+def unlimited_lock_waits(connection: Connection) -> Iterator[None]:
+    """Let statements of the `with` block wait for locks as long as role and database allow: for readers of a table."""
+    connection.execute("SET lock_timeout TO DEFAULT")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute(_LIMIT_LOCK_WAITS, {"limit": f"{LOCK_TIMEOUT_S}s"})
 
 
 @contextmanager
@@ -180,6 +206,11 @@ def _prepare(connection: Any, _record: object) -> None:
     set_json_loads(partial(json.loads, parse_float=Decimal), raw)
     with raw.cursor() as cursor:
         cursor.execute(_SET, {"names": list(SESSION), "values": list(SESSION.values())})
+        cursor.execute(_LIMIT_LOCK_WAITS, {"limit": f"{LOCK_TIMEOUT_S}s"})
 
 
 _SET = "SELECT set_config(name, value, FALSE) FROM unnest(%(names)s::text[], %(values)s::text[]) AS s(name, value)"
+
+_LIMIT_LOCK_WAITS = """
+SELECT set_config('lock_timeout', %(limit)s, FALSE)
+ WHERE NOT current_setting('lock_timeout')::interval BETWEEN '1 microsecond' AND %(limit)s::interval"""

@@ -74,7 +74,7 @@ class SourceError(LambdaPipelineError):
 
 
 class SourceBusyError(SourceError):
-    """A table of HAPI is locked: its structure is being changed, or a change is waiting for the lock."""
+    """A table is locked: its structure is being changed, or a change is waiting for the lock."""
 
     code = "source-busy"
 
@@ -208,6 +208,12 @@ class QuarantinedError(AnswerRefusedError):
     code = "quarantined"
     missing = "rows of resources that cannot be read"
     ways_out = ("correct them in HAPI", "accept an answer without them")
+
+
+class GenerationUnreadableError(LambdaPipelineError):
+    """What is recorded of the published generation is not what a refresh writes: somebody changed it."""
+
+    code = "generation-unreadable"
 
 
 class ParityMismatchError(LambdaPipelineError):

@@ -6,6 +6,7 @@ two layers". How one bad resource is isolated stands in `source/flatten.py`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -15,6 +16,8 @@ from lambda_pipeline.batch.progress import Progress
 from lambda_pipeline.database import Connection
 from lambda_pipeline.errors import RefreshError
 from lambda_pipeline.source import Flattened, HapiTables, ResourceRange, ResourceRelation, Unreadable, flatten
+from lambda_pipeline.source.blame import Blame
+from lambda_pipeline.views.narrowing import first_columns
 from lambda_pipeline.views.view import View
 
 
@@ -75,4 +78,7 @@ class Filler:
                     raise RefreshError("a value is too large for an index of the view's table") from None
                 raise
 
-        return flatten(self.connection, self.tables, view.resource, resources, write, complete=view.complete_body)
+        blame = Blame(self.connection, view, partial(first_columns, view))
+        return flatten(
+            self.connection, self.tables, view.resource, resources, write, complete=view.complete_body, blame=blame
+        )

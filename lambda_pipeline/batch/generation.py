@@ -5,7 +5,7 @@ The argument: docs/guarantees.md, "A generation is one snapshot".
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,10 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from lambda_pipeline.database import Connection, fetch_one
+from lambda_pipeline.errors import GenerationUnreadableError
 from lambda_pipeline.source.snapshot import SnapshotMark
 from lambda_pipeline.source.type_digests import TypeDigest
-from lambda_pipeline.views.view import Column, View
+from lambda_pipeline.views.view import RELATION_PLACEHOLDER, Column, View
 
 SCHEMA = "sqlonfhir"
 """PostgreSQL schema of the batch layer, in HAPI's database."""
@@ -122,6 +123,9 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
     Args:
         connection: in the reader's snapshot.
         below: only generations with a lower number than this one, to see what it changed; their tables may be gone.
+
+    Raises:
+        GenerationUnreadableError: what is recorded of it is not what a refresh writes.
     """
     if not installed(connection):
         return None
@@ -130,6 +134,16 @@ def published(connection: Connection, *, below: int | None = None) -> Generation
     if newest is None:
         return None
     rows = cursor.execute(_VIEWS, {"generation": newest["number"]}).fetchall()
+    try:
+        return _generation(newest, rows)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise GenerationUnreadableError(
+            f"the record of generation {newest.get('number')} is not what a refresh writes",
+            hint=f"restore schema {SCHEMA} from a backup, or drop it and run lambda-pipeline refresh",
+        ) from None
+
+
+def _generation(newest: DictRow, rows: Sequence[DictRow]) -> Generation:
     mark, repairs, digests = SnapshotMark.parse(newest.pop("mark")), newest.pop("repairs"), newest.pop("digests")
     return Generation(
         **newest,
@@ -187,6 +201,8 @@ def record(connection: Connection, generation: Generation, started_at: datetime)
 
 def _published_view(row: DictRow) -> PublishedView:
     definition = row["definition"]
+    if row["statement"].count(RELATION_PLACEHOLDER) != 1 or not row["columns"]:
+        raise ValueError("not a compiled view")
     view = View(
         name=definition["name"],
         resource=row["resource_type"],

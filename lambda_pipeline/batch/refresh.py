@@ -39,19 +39,18 @@ from lambda_pipeline.batch.key_comparison import (
     repairs_by_type,
 )
 from lambda_pipeline.batch.wanted_views import WantedView, wanted_views
-from lambda_pipeline.database import Connection, Database, fetch_one, reason
-from lambda_pipeline.errors import RefreshError, RefreshInProgressError, SourceError
+from lambda_pipeline.database import Connection, Database, fetch_one, reason, unlimited_lock_waits
+from lambda_pipeline.errors import RefreshError, RefreshInProgressError, SourceBusyError, SourceError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import (
     HapiSource,
-    HapiTables,
     SnapshotMark,
     by_key,
     changes_since,
     marked_snapshot,
     open_tables,
 )
-from lambda_pipeline.source.flatten import data_error_reason, is_data_error
+from lambda_pipeline.source.blame import data_error_reason, is_data_error
 from lambda_pipeline.source.type_digests import TypeDigest, take_type_digests
 from lambda_pipeline.source.wal import commit_durably
 from lambda_pipeline.views import BrokenFile, View
@@ -91,21 +90,34 @@ def refresh(
         RefreshError: no view could be made, or HAPI's tables can no longer be read; nothing was published and the last
             generation is unchanged.
         HapiUnavailableError: the database cannot be reached.
-        SourceError: HAPI's tables are missing or cannot be read.
+        SourceError: HAPI's tables are missing or cannot be read, and no generation is published yet.
         SourceBusyError: the shape of HAPI's tables is being changed.
     """
     clashes = [view.name for view in views if view.name.lower() in RESERVED_NAMES]
     if clashes:
         raise RefreshError(f"view {clashes[0]}: the name is taken in schema {SCHEMA}", hint="rename the view")
     try:
-        with database.connect() as connection:
+        with database.connect() as connection, unlimited_lock_waits(connection):
             view_tables.install(connection)
-            with refresh_lock(connection, timeout_s=settings.refresh_lock_timeout_s):
+            with refresh_lock(connection, timeout_s=settings.refresh_lock_timeout_s), _after_the_first(connection):
                 generation = _publish(connection, views, broken, settings, full=full)
                 view_tables.drop_superseded(connection)
     except psycopg.Error as error:
         raise RefreshError(f"the refresh failed: {reason(error)}", hint="the last generation is unchanged") from None
     return generation
+
+
+@contextmanager
+def _after_the_first(connection: Connection) -> Iterator[None]:
+    """Once a generation is published, tables of HAPI that cannot be read make a refresh fail; before, nothing works."""
+    try:
+        yield
+    except SourceBusyError:
+        raise
+    except SourceError as error:
+        if published(connection) is None:
+            raise
+        raise RefreshError(error.message, hint=error.hint) from None
 
 
 @contextmanager
@@ -147,6 +159,7 @@ def _publish(
     source = HapiSource.of(settings)
     with marked_snapshot(connection, read_only=False, source=source) as mark:
         commit_durably(connection)
+        connection.execute("SET LOCAL lock_timeout TO DEFAULT")
         connection.execute("SET LOCAL jit = off")
         connection.execute("SET LOCAL work_mem = '64MB'")
         last = published(connection)
@@ -158,7 +171,7 @@ def _publish(
                 hint="set LAMBDA_PIPELINE_VIEW_DEFINITIONS",
             )
         types = {view.resource for each in wanted for view in each.definitions}
-        tables = _open_tables(connection, source, types, last)
+        tables = open_tables(connection, source, types)
         filler = Filler(connection, tables, settings.build_chunk_rows)
         # Rows of a generation that this snapshot cannot be compared with may be other ones now: build everything.
         changed = last.mark.find_break(mark) if last else ""
@@ -167,15 +180,6 @@ def _publish(
         usable = None if changed else last
         number = last.number + 1 if last else 1
         return _Refresh(connection, filler, mark, usable, number, full or usable is None).publish(wanted)
-
-
-def _open_tables(connection: Connection, source: HapiSource, types: set[str], last: Generation | None) -> HapiTables:
-    try:
-        return open_tables(connection, source, types)
-    except SourceError as error:
-        if last is None:
-            raise
-        raise RefreshError(error.message, hint=error.hint) from None
 
 
 @dataclass(frozen=True, slots=True)

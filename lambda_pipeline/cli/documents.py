@@ -6,6 +6,7 @@ How files are read stands in `source/ndjson.py`, how documents become a relation
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from psycopg import sql
 
 from lambda_pipeline.database import Connection, reason
 from lambda_pipeline.errors import QueryFailedError
+from lambda_pipeline.source.blame import Blame, is_data_error
 from lambda_pipeline.source.documents import documents_relation
-from lambda_pipeline.source.flatten import data_error_reason, is_data_error
 from lambda_pipeline.source.ndjson import Line, read_lines
+from lambda_pipeline.source.tables import ResourceRelation
 from lambda_pipeline.views import View
+from lambda_pipeline.views.narrowing import first_columns
 
 PAGE = 1_000
 SHOWN_BAD_LINES = 100
@@ -55,6 +58,7 @@ def run(connection: Connection, view: View, path: Path) -> tuple[list[Row], list
     rows: list[Row] = []
     bad: list[BadLine] = []
     lines = read_lines(path)
+    blame = Blame(connection, view, partial(first_columns, view))
     while read := list(islice(lines, PAGE)):
         problems = {line.number: _find_problem(line.text) for line in read}
         bad += [BadLine(number, problem) for number, problem in problems.items() if problem]
@@ -70,7 +74,8 @@ def run(connection: Connection, view: View, path: Path) -> tuple[list[Row], list
                 except psycopg.Error as line_error:
                     if not is_data_error(line_error):
                         raise QueryFailedError(reason(line_error)) from None
-                    bad.append(BadLine(line.number, data_error_reason(line_error.sqlstate or "")))
+                    alone = ResourceRelation(documents_relation(view.resource), {"documents": [line.text]})
+                    bad.append(BadLine(line.number, blame.find(alone, line_error.sqlstate or "")[1]))
     return rows, sorted(bad, key=lambda line: line.number)
 
 

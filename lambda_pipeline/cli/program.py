@@ -129,8 +129,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        _refuse_unusable(words)
         # Not program.main(): it would report a closed output as a failure.
-        with program.make_context(NAME, list(sys.argv[1:] if arguments is None else arguments)) as context:
+        with program.make_context(NAME, words) as context:
             program.invoke(context)
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -148,6 +150,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:  # noqa: BLE001 (the last resort: a traceback may quote patients' data)
         return _end_unforeseen(error)
     return 0
+
+
+def _refuse_unusable(words: Sequence[str]) -> None:
+    """Refuse words that no process can be given: every one may be the name of a file."""
+    for number, word in enumerate(words, start=1):
+        try:
+            usable = b"\0" not in os.fsencode(word)
+        except UnicodeEncodeError:
+            usable = False
+        if not usable:
+            raise click.UsageError(f"word {number} holds a character that no word can hold")
 
 
 def _end_unforeseen(error: Exception) -> int:

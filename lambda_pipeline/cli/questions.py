@@ -205,7 +205,9 @@ def describe_answer(answer: Answer) -> list[str]:
     lines += [f"note: {note}" for note in answer.notes]
     if answer.quarantined:
         lines.append(f"warning: {len(answer.quarantined):,} resources are missing because they cannot be read:")
-        lines += [f"  {one.resource} in {one.view}: {one.reason}" for one in answer.quarantined[:SHOWN_QUARANTINED]]
+        for one in answer.quarantined[:SHOWN_QUARANTINED]:
+            view = "" if one.reason.startswith(f"view {one.view}") else f" in {one.view}"
+            lines.append(f"  {one.resource}{view}: {one.reason}")
         if len(answer.quarantined) > SHOWN_QUARANTINED:
             lines.append(f"  and {len(answer.quarantined) - SHOWN_QUARANTINED:,} more (lambda-pipeline status --json)")
     return lines

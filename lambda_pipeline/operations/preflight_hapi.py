@@ -10,7 +10,7 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from lambda_pipeline.database import Connection, Database, fetch_one, reason
+from lambda_pipeline.database import LOCK_TIMEOUT_S, Connection, Database, fetch_one, reason, table_locked
 from lambda_pipeline.errors import HapiUnavailableError, SourceError
 from lambda_pipeline.operations.preflight import Finding, Level
 from lambda_pipeline.settings import Settings
@@ -48,6 +48,9 @@ def check_hapi(database: Database, settings: Settings, *, missing_tables: Findin
             schema: HapiSchema | None = None
             try:
                 schema = read_schema(connection, settings.hapi_schema)
+            except psycopg.errors.LockNotAvailable:
+                busy = table_locked()
+                yield Finding(Level.FAIL, "HAPI's tables", busy.message, busy.hint)
             except SourceError as error:
                 yield missing_tables or Finding(Level.FAIL, "HAPI's tables", error.message, error.hint)
             if schema is not None:
@@ -56,6 +59,8 @@ def check_hapi(database: Database, settings: Settings, *, missing_tables: Findin
         yield Finding(Level.UNREACHABLE, "PostgreSQL", error.message, error.hint)
     except psycopg.OperationalError as error:
         yield Finding(Level.UNREACHABLE, "PostgreSQL", f"lost the connection to {database.describe()}: {reason(error)}")
+    except psycopg.Error as error:
+        yield Finding(Level.FAIL, "PostgreSQL", f"{database.describe()} refused a check: {reason(error)}")
 
 
 def _check_server(connection: Connection, database: Database) -> Iterator[Finding]:
@@ -243,6 +248,8 @@ def _within_time_limit(
             found = list(check())
     except psycopg.errors.QueryCanceled:
         found = [Finding(Level.WARN, subject, f"the check took more than {TIME_LIMIT_S} s and was stopped")]
+    except psycopg.errors.LockNotAvailable:
+        found = [Finding(Level.WARN, subject, f"a table was locked for more than {LOCK_TIMEOUT_S} s")]
     yield from found
 
 

@@ -17,6 +17,7 @@ from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, RedisUnavailableError
 from lambda_pipeline.serving.answer import QuarantinedResource
 from lambda_pipeline.serving.read import open_batch, open_live
+from lambda_pipeline.serving.statement import errors_of_queries
 from lambda_pipeline.speed.coverage import GapReason, find_gap
 from lambda_pipeline.views import BrokenFile, View
 
@@ -131,7 +132,13 @@ def collect_status(deployment: Deployment) -> PipelineStatus:
     Raises:
         HapiUnavailableError: the database cannot be reached.
         SourceError: HAPI's tables are missing or cannot be read.
+        QueryFailedError: PostgreSQL ended a statement: a lost right, a time limit.
     """
+    with errors_of_queries():
+        return _collect(deployment)
+
+
+def _collect(deployment: Deployment) -> PipelineStatus:
     with deployment.database.connect() as connection:
         generation = published(connection)
         views = tuple(view_statuses(connection, deployment.views, deployment.broken))

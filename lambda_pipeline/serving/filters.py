@@ -31,7 +31,7 @@ from psycopg import sql
 
 from lambda_pipeline.errors import BadRequestError, suggest
 from lambda_pipeline.serving.column_types import TypeFamily, comparable_type, type_family
-from lambda_pipeline.serving.value_text import CLOCK, DAY, ZONE, is_storable
+from lambda_pipeline.serving.value_text import CLOCK, DAY, ZONE, is_missing, is_storable
 from lambda_pipeline.views.primitives import TEMPORAL_PATTERNS, primitive_problem
 from lambda_pipeline.views.view import Column
 
@@ -186,12 +186,16 @@ def _contains(column: Column, left: sql.Composable, value: str, name: str) -> tu
 
 
 def _column(name: str, columns: Mapping[str, Column]) -> Column:
+    if not isinstance(name, str):
+        raise BadRequestError("a filter's column is not text", hint=_suggestion("", columns))
     if name in columns:
         return columns[name]
     raise BadRequestError(f"there is no column {_shown(name)}", hint=_suggestion(name, columns))
 
 
 def _operator(word: str) -> Operator:
+    if not isinstance(word, str):
+        raise BadRequestError("a filter's operator is not text", hint=f"operators: {', '.join(Operator)}")
     try:
         return Operator(word)
     except ValueError:
@@ -256,6 +260,8 @@ def _list_of_values(text: str, column: str, operator: Operator) -> list[Value]:
 
 
 def _convert(value: Value, column: Column) -> Any:
+    if is_missing(value):
+        raise _bad(column, "the value is missing", "is-null finds rows without a value")
     return _CONVERTERS[type_family(column.type)](value, column)
 
 

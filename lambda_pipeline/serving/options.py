@@ -44,6 +44,8 @@ class ReadOptions:
         age = self.freshness_target_s
         if age is not None and not (type(age) in {int, float} and age >= 0):
             raise BadRequestError("freshness_target_s is neither None nor a number of at least 0")
+        if not (type(self.compare) is bool and type(self.accept_quarantined) is bool):
+            raise BadRequestError("compare and accept_quarantined are True or False")
 
 
 class OptionValues(TypedDict, total=False):

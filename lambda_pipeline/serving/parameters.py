@@ -12,7 +12,7 @@ from typing import Any
 
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.serving.sql.guard import GuardedSelect
-from lambda_pipeline.serving.value_text import CLOCK, DAY, ZONE, is_storable
+from lambda_pipeline.serving.value_text import CLOCK, DAY, ZONE, is_missing, is_storable
 
 _SCALARS = (str, bool, int, float, Decimal, date, datetime, time, bytes)
 
@@ -69,5 +69,7 @@ def check_temporal(name: str, value: object, type_name: str) -> None:
 def _check_value(name: str, value: object) -> None:
     if value is not None and not isinstance(value, _SCALARS):
         raise BadRequestError(f"parameter :{name}: neither text, number, boolean, date, nor a list of them")
+    if is_missing(value):
+        raise BadRequestError(f"parameter :{name}: a missing date or time", hint="None stands for NULL")
     if isinstance(value, str) and not is_storable(value):
         raise BadRequestError(f"parameter :{name}: a character that PostgreSQL's text cannot hold")

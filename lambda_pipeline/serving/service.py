@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Self, Unpack
 
-import psycopg
 from psycopg import sql
 
 from lambda_pipeline.batch.generation import Generation, published, published_digests
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import BadRequestError, QuarantinedError, suggest
 from lambda_pipeline.serving.answer import Answer, Counts, Mode
+from lambda_pipeline.serving.arguments import check_types_of_query, check_types_of_select
 from lambda_pipeline.serving.compare import comparison
 from lambda_pipeline.serving.filters import Filter, condition
 from lambda_pipeline.serving.frames import columns_of, to_frame
@@ -25,7 +25,7 @@ from lambda_pipeline.serving.parameters import check_parameters
 from lambda_pipeline.serving.question import question_of_sql, question_of_view
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
-from lambda_pipeline.serving.statement import Limits, Result, query_failed, run
+from lambda_pipeline.serving.statement import Limits, Result, errors_of_queries, run
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.views.view import Column, View
@@ -80,6 +80,7 @@ class Serving:
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
+        check_types_of_query(view, where, columns, options)
         options = replace(options, **changed)
         with self._open([view], self._published_digests(), options) as read:
             merge_input = read.inputs[view]
@@ -123,6 +124,7 @@ class Serving:
             QueryFailedError: PostgreSQL ended the query.
         """
         began = time.monotonic()
+        check_types_of_select(statement, parameters, options)
         options = replace(options, **changed)
         digests = self._published_digests()
         guarded = guard(statement, {*self.views, *digests})
@@ -145,7 +147,7 @@ class Serving:
 
     def generation(self) -> Generation | None:
         """The published generation; None before the first."""
-        with _errors_of_queries(), self.database.connect() as connection:
+        with errors_of_queries(), self.database.connect() as connection:
             return published(connection)
 
     def close(self) -> None:
@@ -155,7 +157,7 @@ class Serving:
             self.overlay.close()
 
     def _published_digests(self) -> dict[str, str]:
-        with _errors_of_queries(), self.database.connect() as connection:
+        with errors_of_queries(), self.database.connect() as connection:
             return published_digests(connection)
 
     @contextmanager
@@ -172,7 +174,7 @@ class Serving:
             opened = open_batch(self.database, self.settings, names)
         else:
             opened = open_source(self.database, self.settings, self.views, names)
-        with _errors_of_queries(), opened as read:
+        with errors_of_queries(), opened as read:
             if read.quarantined and not options.accept_quarantined:
                 raise QuarantinedError(
                     f"{len(read.quarantined)} resources cannot be read, first {read.quarantined[0].resource}",
@@ -232,15 +234,6 @@ class Serving:
     def _fetch_one(self, read: OpenRead, statement: sql.Composed, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
         (row,) = self._execute(read, statement, parameters).rows
         return row
-
-
-@contextmanager
-def _errors_of_queries() -> Iterator[None]:
-    """Errors of PostgreSQL as errors of a question, without its text."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise query_failed(error) from None
 
 
 def _over(

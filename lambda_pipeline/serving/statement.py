@@ -6,8 +6,8 @@ leaves this module: errors have words of ours, and no cause. Which SQL may run a
 """
 
 import re
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -50,6 +50,19 @@ def query_failed(error: psycopg.Error) -> QueryFailedError:
     if isinstance(error, psycopg.errors.QueryCanceled):
         return _too_slow()
     return QueryFailedError(describe(error))
+
+
+@contextmanager
+def errors_of_queries() -> Iterator[None]:
+    """An error of PostgreSQL in the `with` block is raised by its meaning, and without the driver's text.
+
+    Raises:
+        QueryFailedError: PostgreSQL ended a statement.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise query_failed(error) from None
 
 
 def run(

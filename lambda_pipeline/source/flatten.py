@@ -1,8 +1,9 @@
 """Run a view over part of the source so that one bad resource does not fail the others.
 
 One statement over many resources fails at the first bad value. So a view runs chunk by chunk, each in a savepoint; a
-chunk that fails with a data error is halved until single resources remain, and those are reported instead of raised.
-Full build, incremental refresh and poll all use this function, so they agree about what is unreadable.
+chunk that fails with a data error is halved until single resources remain, and those are reported instead of raised,
+with the column that they fail on (`blame.py`). Full build, incremental refresh and poll all use this function, so they
+agree about what is unreadable.
 
 The argument: docs/guarantees.md, "One bad resource stops only itself".
 """
@@ -14,6 +15,7 @@ from typing import TypeVar
 import psycopg
 
 from lambda_pipeline.database import Connection
+from lambda_pipeline.source.blame import Blame, data_error_reason, is_data_error
 from lambda_pipeline.source.bodies import Body, Unreadable
 from lambda_pipeline.source.keys import ResourceRange
 from lambda_pipeline.source.tables import HapiTables, ResourceRelation
@@ -22,19 +24,6 @@ Item = TypeVar("Item")
 
 Write = Callable[[ResourceRelation], int]
 """Runs the view over a relation and stores the rows; returns their number. Called inside a savepoint."""
-
-DATA_ERRORS = {
-    "22P02": "a value is not valid for the type of its column, or the body is not JSON",
-    "22P05": "a string holds a character that PostgreSQL cannot store",
-    "22003": "a number is out of range for the type of its column",
-    "22007": "a date or time is malformed or partial, and its column needs a complete one",
-    "22008": "a date or time is out of range",
-    "22023": "a value has another JSON type than its column or condition needs, or is not base64",
-    "22030": "the body repeats a key",
-    "21000": "a column that is not a collection has more than one value",
-    "54000": "a value or a row is larger than PostgreSQL can store",
-    "54001": "the body is nested too deeply",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +42,7 @@ def flatten(
     write: Write,
     *,
     complete: bool,
+    blame: Blame | None = None,
 ) -> Flattened:
     """Run `write` over the living resources in a range.
 
@@ -63,10 +53,11 @@ def flatten(
         resources: which of them.
         write: runs the view over a relation of resources and stores the rows.
         complete: whether bodies need `id` and `meta` (`View.complete_body`).
+        blame: finds the column that a resource fails on; without it, reasons name none.
     """
     bodies, unreadable = tables.exceptions(connection, resource_type, resources)
-    rows, failed = _stored(connection, tables, resource_type, resources, write, complete=complete)
-    given_rows, given_failed = _given(connection, tables, resource_type, bodies, write, complete=complete)
+    rows, failed = _stored(connection, tables, resource_type, resources, write, complete=complete, blame=blame)
+    given_rows, given_failed = _given(connection, tables, resource_type, bodies, write, complete=complete, blame=blame)
     return Flattened(rows + given_rows, (*unreadable, *failed, *given_failed))
 
 
@@ -78,12 +69,13 @@ def _stored(
     write: Write,
     *,
     complete: bool,
+    blame: Blame | None,
 ) -> tuple[int, list[Unreadable]]:
-    def attempt(part: ResourceRange) -> int:
-        return write(tables.stored(resource_type, part, complete=complete))
+    def relation(part: ResourceRange) -> ResourceRelation:
+        return tables.stored(resource_type, part, complete=complete)
 
     try:
-        return _in_savepoint(connection, lambda: attempt(resources)), []
+        return _in_savepoint(connection, lambda: write(relation(resources))), []
     except psycopg.Error as error:
         if not is_data_error(error):
             raise
@@ -93,12 +85,15 @@ def _stored(
     unreadable: list[Unreadable] = []
     for half in filter(None, (members[:middle], members[middle:])):
         for kept, offenders in _halve(
-            connection, half, lambda part: attempt(ResourceRange(res_ids=tuple(member.res_id for member in part)))
+            connection,
+            half,
+            lambda part: write(relation(ResourceRange(res_ids=tuple(member.res_id for member in part)))),
         ):
             rows += kept
             unreadable += [
-                Unreadable(member.res_id, member.key, member.version, state, data_error_reason(state))
+                Unreadable(member.res_id, member.key, member.version, *_explain(alone, state, blame))
                 for member, state in offenders
+                for alone in (relation(ResourceRange(res_ids=(member.res_id,))),)
             ]
     return rows, unreadable
 
@@ -111,19 +106,25 @@ def _given(
     write: Write,
     *,
     complete: bool,
+    blame: Blame | None,
 ) -> tuple[int, list[Unreadable]]:
-    def attempt(part: Sequence[Body]) -> int:
-        return write(tables.given(resource_type, part, complete=complete))
+    def relation(part: Sequence[Body]) -> ResourceRelation:
+        return tables.given(resource_type, part, complete=complete)
 
     rows = 0
     unreadable: list[Unreadable] = []
-    for kept, offenders in _halve(connection, bodies, attempt) if bodies else ():
+    for kept, offenders in _halve(connection, bodies, lambda part: write(relation(part))) if bodies else ():
         rows += kept
         unreadable += [
-            Unreadable(body.res_id, body.key, body.version, state, data_error_reason(state))
+            Unreadable(body.res_id, body.key, body.version, *_explain(relation([body]), state, blame))
             for body, state in offenders
         ]
     return rows, unreadable
+
+
+def _explain(alone: ResourceRelation, sqlstate: str, blame: Blame | None) -> tuple[str, str]:
+    """The SQLSTATE and the reason of a resource on which the view fails."""
+    return blame.find(alone, sqlstate) if blame else (sqlstate, data_error_reason(sqlstate))
 
 
 def _halve(
@@ -146,13 +147,3 @@ def _halve(
 def _in_savepoint(connection: Connection, action: Callable[[], int]) -> int:
     with connection.transaction():
         return action()
-
-
-def is_data_error(error: psycopg.Error) -> bool:
-    """Whether the error is caused by the data, and not by the server, the rights or the statement."""
-    return (error.sqlstate or "")[:2] == "22" or error.sqlstate in DATA_ERRORS
-
-
-def data_error_reason(sqlstate: str) -> str:
-    """Describe a SQLSTATE; PostgreSQL's own message quotes the value, which may be patient data."""
-    return DATA_ERRORS.get(sqlstate, f"a value cannot be converted (SQLSTATE {sqlstate})")

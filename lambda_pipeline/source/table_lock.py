@@ -10,12 +10,9 @@ The argument: docs/guarantees.md, "Snapshots order everything". Only `snapshot.p
 import psycopg
 from psycopg import sql
 
-from lambda_pipeline.database import Connection
+from lambda_pipeline.database import LOCK_TIMEOUT_S, Connection
 from lambda_pipeline.errors import SourceBusyError
 from lambda_pipeline.source.columns import TABLES
-
-LOCK_TIMEOUT_S = 10
-"""How long a reader waits while the shape of a table is being changed."""
 
 
 def readable_tables(connection: Connection, schema: str) -> list[sql.Identifier]:
@@ -26,6 +23,8 @@ def readable_tables(connection: Connection, schema: str) -> list[sql.Identifier]
 
 def lock_tables(connection: Connection, tables: list[sql.Identifier], timeout_s: float = LOCK_TIMEOUT_S) -> None:
     """Lock these tables against changes of their shape, as the first statement of a transaction; takes no snapshot.
+
+    The limit holds for every lock that the transaction takes.
 
     Raises:
         SourceBusyError: the shape of one of them is being changed, and that did not end in time.
@@ -40,7 +39,6 @@ def lock_tables(connection: Connection, tables: list[sql.Identifier], timeout_s:
             f"a table of HAPI's was locked for more than {timeout_s:g} s: its shape is being changed",
             hint="wait until the migration of HAPI's database is done",
         ) from None
-    connection.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
 _READABLE = """

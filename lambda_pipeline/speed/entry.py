@@ -14,6 +14,7 @@ from typing import Any, cast
 from psycopg import sql
 
 from lambda_pipeline.source import Change, ResourceKey, ResourceRelation, Unreadable
+from lambda_pipeline.speed.redis_errors import damaged
 from lambda_pipeline.views.view import View
 
 LIVE_WINDOW_SEQ = 2**53 - 1
@@ -58,7 +59,7 @@ class PackedEntry:
         """Sequence number of the poll that captured it. Read from the head: rows can be long, entries many."""
         head = _HEAD.match(self.text)
         if head is None:
-            raise ValueError("not a packed entry")
+            raise damaged("an entry of the overlay")
         return int(head[1])
 
     @property
@@ -79,7 +80,16 @@ class PackedEntry:
 
     @property
     def _members(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", json.loads(self.text))
+        try:
+            members = json.loads(self.text)
+        except (ValueError, RecursionError):
+            members = None
+        match members:
+            case {"k": [int(), str()], "r": [*rows], **rest} if all(isinstance(row, list) for row in rows):
+                match rest.get("q", ["", ""]):
+                    case [str(), str()]:
+                        return cast("dict[str, Any]", members)
+        raise damaged("an entry of the overlay")
 
 
 def join_packed(entries: Iterable[str]) -> list[str]:
@@ -146,8 +156,11 @@ def member(key: ResourceKey) -> str:
 
 def key_of(resource_type: str, name: str) -> ResourceKey:
     """The inverse of `member`."""
-    partition, logical_id = name.split("/", 1)
-    return ResourceKey(int(partition), resource_type, logical_id)
+    partition, _, logical_id = name.partition("/")
+    try:
+        return ResourceKey(int(partition), resource_type, logical_id)
+    except ValueError:
+        raise damaged("the name of an entry of the overlay") from None
 
 
 def rows_key(view: View) -> str:

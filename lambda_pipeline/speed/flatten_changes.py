@@ -6,6 +6,7 @@ blame. The argument: docs/guarantees.md, "One compiler, two layers" and "One bad
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from psycopg import sql
 
@@ -19,7 +20,9 @@ from lambda_pipeline.source import (
     Unreadable,
     flatten,
 )
+from lambda_pipeline.source.blame import Blame
 from lambda_pipeline.speed.entry import Entry, in_pages, rows_as_text
+from lambda_pipeline.views.narrowing import first_columns
 from lambda_pipeline.views.view import View
 
 
@@ -58,7 +61,8 @@ def flatten_rows(
         return len(found)
 
     scope = ResourceRange(res_ids=res_ids)
-    flattened = flatten(connection, tables, view.resource, scope, keep, complete=view.complete_body)
+    blame = Blame(connection, view, partial(first_columns, view))
+    flattened = flatten(connection, tables, view.resource, scope, keep, complete=view.complete_body, blame=blame)
     return rows, flattened.unreadable
 
 
@@ -79,6 +83,7 @@ class _Page:
         self._tables = tables
         self._resource_type = resource_type
         self._views = views
+        self._blames = {name: Blame(connection, view, partial(first_columns, view)) for name, view in views.items()}
         self._bodies: dict[ResourceKey, str] = {}
         self._rows: dict[str, dict[ResourceKey, str]] = {name: {} for name in views}
         self._unreadable: dict[ResourceKey, dict[str, Unreadable]] = {}
@@ -92,7 +97,7 @@ class _Page:
             alone = (found.res_id,)
             self._run(alone, {}, with_bodies=True)
             for name, view in self._views.items():
-                for failed in self._run(alone, {name: view}, with_bodies=False):
+                for failed in self._run(alone, {name: view}, with_bodies=False, blame=self._blames[name]):
                     self._unreadable.setdefault(failed.key, {})[name] = failed
 
     def entry(self, change: Change) -> Entry:
@@ -104,7 +109,9 @@ class _Page:
             body=self._bodies.get(change.key),
         )
 
-    def _run(self, res_ids: tuple[int, ...], views: Mapping[str, View], *, with_bodies: bool) -> tuple[Unreadable, ...]:
+    def _run(
+        self, res_ids: tuple[int, ...], views: Mapping[str, View], *, with_bodies: bool, blame: Blame | None = None
+    ) -> tuple[Unreadable, ...]:
         def keep(relation: ResourceRelation) -> int:
             statement = _all_at_once(views, relation, with_bodies=with_bodies)
             found = self._connection.execute(statement, dict(relation.parameters)).fetchall()
@@ -115,7 +122,10 @@ class _Page:
 
         # Complete bodies serve every view: one that reads neither id nor meta gives the same rows over them.
         scope = ResourceRange(res_ids=res_ids)
-        return flatten(self._connection, self._tables, self._resource_type, scope, keep, complete=True).unreadable
+        flattened = flatten(
+            self._connection, self._tables, self._resource_type, scope, keep, complete=True, blame=blame
+        )
+        return flattened.unreadable
 
 
 def _all_at_once(views: Mapping[str, View], relation: ResourceRelation, *, with_bodies: bool) -> sql.Composed:

@@ -26,7 +26,7 @@ from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import NO_PARTITION, ResourceKey, SnapshotMark
 from lambda_pipeline.speed import coverage
 from lambda_pipeline.speed.entry import Entry, key_of, member, rows_name
-from lambda_pipeline.speed.redis_errors import redis_errors
+from lambda_pipeline.speed.redis_errors import damaged, redis_errors
 from lambda_pipeline.speed.state import OverlayState
 
 _SCRIPTS = Path(__file__).parent
@@ -274,7 +274,11 @@ class Overlay:
         suffix = "" if partition == NO_PARTITION else f"@{partition}"
         with redis_errors():
             text = self.client.get(f"fhir:{resource_type}:{logical_id}{suffix}")
-        return cast("dict[str, Any]", json.loads(cast("str", text))) if text else None
+        try:
+            found = json.loads(cast("str", text)) if text else None
+        except (ValueError, RecursionError):
+            raise damaged("a point read") from None
+        return cast("dict[str, Any] | None", found)
 
     def size_bytes(self, state: OverlayState) -> int:
         """Memory of everything it keeps, estimated by Redis from samples; one MEMORY USAGE per key."""
@@ -324,13 +328,18 @@ def _keys(state: OverlayState) -> list[str]:
 
 def _parse(fields: Mapping[str, str]) -> OverlayState | None:
     try:
-        return OverlayState.of(fields)
-    except (KeyError, ValueError):
+        state = OverlayState.of(fields)
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
+    well_formed = isinstance(state.views, dict) and all(isinstance(name, str) for name in state.views.values())
+    return state if well_formed else None
 
 
 def _polls(members: Sequence[str]) -> list[tuple[int, SnapshotMark]]:
-    return [(int(seq), SnapshotMark.parse(mark)) for seq, mark in (text.split(" ", 1) for text in members)]
+    try:
+        return [(int(seq), SnapshotMark.parse(mark)) for seq, mark in (text.split(" ", 1) for text in members)]
+    except ValueError:
+        raise damaged("the mark of a poll") from None
 
 
 def _restarted(state: OverlayState, run_id: str) -> str:

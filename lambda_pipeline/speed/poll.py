@@ -237,7 +237,7 @@ def _next_state(read: PollRead, status: OverlayStatus, captured: _Captured) -> O
     return OverlayState(
         epoch=before.epoch if before else f"{mark.taken_at.timestamp():.6f}",
         # Never a number from before a loss: a poller that was stopped during the loss must not find its own again.
-        revision=int(status.revision or time.time_ns()) + 1,
+        revision=(int(status.revision) if status.revision.isdecimal() else time.time_ns()) + 1,
         seq=(before.seq if before else 0) + 1,
         mark=mark,
         complete_since=read.plan.complete_since,

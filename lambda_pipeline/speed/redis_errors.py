@@ -34,6 +34,15 @@ def redis_errors() -> Iterator[None]:
     except redis.RedisError as error:
         hint = "check REDIS_URL, memory and eviction policy"
         raise RedisUnavailableError(f"Redis: {_reason(error)}", hint=hint) from None
+    except UnicodeDecodeError:
+        raise damaged("a value") from None
+
+
+def damaged(what: str) -> RedisUnavailableError:
+    """The error of an overlay that somebody else wrote into."""
+    return RedisUnavailableError(
+        f"Redis: {what} is not what a poll writes", hint="lambda-pipeline poll --rebuild makes the overlay again"
+    )
 
 
 def _reason(error: redis.RedisError) -> str:

@@ -44,7 +44,7 @@ def lint(text: str, file: str) -> list[Problem]:
         text: content of the file.
         file: its name.
     """
-    return read_definition(text.encode(), file)[1]
+    return read_definition(text.encode(errors="surrogatepass"), file)[1]
 
 
 def find_warnings(text: str, file: str) -> list[Problem]:
@@ -54,7 +54,7 @@ def find_warnings(text: str, file: str) -> list[Problem]:
         text: content of the file.
         file: its name.
     """
-    view, _ = read_definition(text.encode(), file)
+    view, _ = read_definition(text.encode(errors="surrogatepass"), file)
     return list(view.warnings) if view else []
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from lambda_pipeline.errors import LambdaPipelineError, SourceError
+from lambda_pipeline.errors import LambdaPipelineError, RefreshError, SourceError
 from lambda_pipeline.operations.preflight import Level
 from lambda_pipeline.operations.preflight_hapi import check_hapi
 from lambda_pipeline.settings import Settings
@@ -121,7 +121,7 @@ def test_what_is_not_a_table_is_refused_by_check_and_by_every_open(published_coh
     except psycopg.errors.FeatureNotSupported as error:
         pytest.skip(f"postgres_fdw is not there: {error}")
     for read in (world.refresh, world.poll, lambda: world.serving.query("patients", mode="source")):
-        with pytest.raises(SourceError, match=what):
+        with pytest.raises((SourceError, RefreshError), match=what):
             read()
     found = [finding for finding in check_hapi(world.database, world.settings) if finding.level is Level.FAIL]
     assert any(what in finding.text for finding in found)

@@ -18,7 +18,10 @@ from lambda_pipeline.views.fhir_types import elements, is_concrete_resource
 
 Resource = Mapping[str, Any]
 
+TYPE_PATTERN = re.compile(r"[A-Z][A-Za-z]{0,39}")
 ID_PATTERN = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+MAX_DEPTH = 200
+"""Levels of objects and lists in a resource; Python stops at some 1,000 calls inside one another."""
 DECIMAL_MARK = "\N{REPLACEMENT CHARACTER}decimal:"
 MARKED_DECIMAL = re.compile(f'"{DECIMAL_MARK}([-0-9.]+)"')
 SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -58,7 +61,7 @@ def resource_type(resource: Resource) -> str:
         BadDataError: it is missing or not a name.
     """
     found = resource.get("resourceType")
-    if not isinstance(found, str) or not found.isalpha() or not found[0].isupper():
+    if not isinstance(found, str) or not TYPE_PATTERN.fullmatch(found):
         raise BadDataError("resourceType is missing or not a name")
     return found
 
@@ -106,12 +109,14 @@ def content_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-16-le", "surrogatepass")).hexdigest()
 
 
-def check_dates(resource: object) -> None:
+def check_dates(resource: object, depth: int = 0) -> None:
     """Refuse dates that HAPI's parser refuses, such as 30 February or 24:00.
 
     Raises:
-        BadDataError: a date is not valid; the message names the element, not the value.
+        BadDataError: a date is not valid; the message names the element, not the value. Or it is nested too deeply.
     """
+    if depth > MAX_DEPTH:
+        raise BadDataError("nested too deeply")
     if isinstance(resource, Mapping):
         for name, value in resource.items():
             if name == "start" and resource.get("resourceType") == "GraphDefinition":
@@ -120,10 +125,10 @@ def check_dates(resource: object) -> None:
                 if not _is_date(value):
                     raise BadDataError(f"{name} is not a valid date")
             else:
-                check_dates(value)
+                check_dates(value, depth + 1)
     elif isinstance(resource, list):
         for item in resource:
-            check_dates(item)
+            check_dates(item, depth + 1)
 
 
 def with_references(value: Any, targets: Mapping[str, str]) -> Any:
@@ -174,12 +179,12 @@ def _clean(value: Any) -> Any:
         return SURROGATE.sub("?", value)
     if isinstance(value, Mapping):
         members = {
-            name: VERSIONED_REFERENCE.sub(r"\1", item)
-            if name == "reference" and isinstance(item, str)
-            else _clean(item)
+            name: _clean(
+                VERSIONED_REFERENCE.sub(r"\1", item) if name == "reference" and isinstance(item, str) else item
+            )
             for name, item in value.items()
         }
-        return {name: item for name, item in members.items() if not _is_empty(item)}
+        return {SURROGATE.sub("?", name): item for name, item in members.items() if not _is_empty(item)}
     if isinstance(value, list):
         items = [_clean(item) for item in value]
         return [item for item in items if item is None or not _is_empty(item)] if any(items) else []

@@ -11,6 +11,7 @@ from typing import Any
 from lambda_pipeline.demo.hapi import bodies
 from lambda_pipeline.demo.hapi.bundles import ORDER
 from lambda_pipeline.demo.hapi.server import DemoHapi
+from lambda_pipeline.demo.hapi.tags import check_meta
 from lambda_pipeline.errors import BadDataError
 from lambda_pipeline.source.ndjson import read_content, read_lines
 
@@ -86,21 +87,16 @@ def _load(demo: DemoHapi, path: Path, progress: Progress | None) -> Loaded:
 
 def _load_bundle(demo: DemoHapi, name: str, bundle: Mapping[str, Any], report: Callable[[int], None]) -> Loaded:
     bundle_type, entries = bundle.get("type"), bundle.get("entry", [])
-    if bundle_type not in PROCESSED | STORED:
+    if not isinstance(bundle_type, str) or bundle_type not in PROCESSED | STORED:
         raise BadDataError(
-            f"{name}: bundle of type {bundle_type!r}", hint=f"one of {', '.join(sorted(PROCESSED | STORED))}"
+            f"{name}: bundle of type {str(bundle_type)[:80]!r}", hint=f"one of {', '.join(sorted(PROCESSED | STORED))}"
         )
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise BadDataError(f"{name}: entry is not a list of objects")
     for number, entry in enumerate(entries, start=1):
-        if bundle_type in STORED or (entry.get("request") or {}).get("method") in {"POST", "PUT"}:
-            _check(f"{name} entry {number}", entry.get("resource"))
+        _check_entry(f"{name} entry {number}", entry, processed=bundle_type in PROCESSED)
     if bundle_type in STORED:
         return Loaded(demo.load(_stored_resources(entries), progress=report))
-    for number, entry in enumerate(entries, start=1):
-        method = (entry.get("request") or {}).get("method")
-        if method not in ORDER and method not in {"GET", "HEAD"}:
-            raise BadDataError(f"{name} entry {number}: unknown method {method!r}")
     try:
         done = len(demo.transaction(bundle))
     except BadDataError as error:
@@ -114,7 +110,7 @@ def _stored_resources(entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str
     resources = [
         {
             **entry["resource"],
-            "id": entry["resource"].get("id") or entry.get("fullUrl", "").removeprefix("urn:uuid:") or None,
+            "id": entry["resource"].get("id") or (entry.get("fullUrl") or "").removeprefix("urn:uuid:") or None,
         }
         for entry in entries
     ]
@@ -124,6 +120,28 @@ def _stored_resources(entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str
         if entry.get("fullUrl") and resource["id"]
     }
     return (bodies.with_references(resource, targets) for resource in resources)
+
+
+def _check_entry(place: str, entry: Mapping[str, Any], *, processed: bool) -> None:
+    """Refuse an entry of a bundle that cannot be stored or, if the bundle is processed, performed."""
+    _check_texts(place, entry, ("fullUrl",))
+    method = "PUT"
+    if processed:
+        request = entry.get("request")
+        if not isinstance(request, Mapping):
+            raise BadDataError(f"{place}: no request")
+        _check_texts(place, request, ("method", "url", "ifNoneExist"))
+        method = request.get("method") or ""
+        if method not in ORDER and method not in {"GET", "HEAD"}:
+            raise BadDataError(f"{place}: unknown method {method[:80]!r}")
+    if method in {"POST", "PUT"}:
+        _check(place, entry.get("resource"))
+
+
+def _check_texts(place: str, element: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        if not isinstance(element.get(name), str | None):
+            raise BadDataError(f"{place}: {name} is not text")
 
 
 def _check(place: str, resource: object) -> None:
@@ -139,9 +157,10 @@ def _check_resource(resource: object) -> None:
         raise BadDataError("no resource")
     resource_type, logical_id = bodies.resource_type(resource), bodies.logical_id(resource)
     bodies.check_dates(resource)
-    if resource_type == "Bundle" and resource.get("type") not in KEPT_WHOLE:
+    check_meta(resource.get("meta"))
+    if resource_type == "Bundle" and str(resource.get("type")) not in KEPT_WHOLE:
         raise BadDataError(
-            f"HAPI stores no bundle of type {resource.get('type')!r}",
+            f"HAPI stores no bundle of type {str(resource.get('type'))[:80]!r}",
             hint="put it into a .json file of its own, so that its entries are loaded",
         )
     if logical_id is not None and logical_id.isdecimal():

@@ -16,7 +16,7 @@ from lambda_pipeline.demo.hapi.application import ApplicationServer
 from lambda_pipeline.demo.hapi.criteria import Criteria
 from lambda_pipeline.demo.hapi.outcome import Outcome, RequestRefusedError
 from lambda_pipeline.demo.hapi.rows import Current, Rows
-from lambda_pipeline.demo.hapi.tags import Tag, merge_tags, tags_of
+from lambda_pipeline.demo.hapi.tags import Tag, check_meta, merge_tags, tags_of
 from lambda_pipeline.errors import BadDataError
 
 
@@ -353,6 +353,7 @@ def _require_type(resource: bodies.Resource) -> str:
 def _make_text(resource: bodies.Resource) -> str:
     try:
         bodies.check_dates(resource)
+        check_meta(resource.get("meta"))
         return bodies.stored_text(resource)
     except BadDataError as error:
         raise RequestRefusedError(str(error), status=400) from None

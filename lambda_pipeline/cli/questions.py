@@ -189,8 +189,8 @@ def _print(answer: Answer, *, count: bool, format_: StreamFormat) -> None:
         click.echo(str(answer.row_count))
     else:
         stream(answer, format_, sys.stdout)
-        if len(answer.frame) < answer.row_count:
-            click.echo(f"{len(answer.frame):,} of {answer.row_count:,} rows shown (--limit N)", err=True)
+        if len(answer.rows) < answer.row_count:
+            click.echo(f"{len(answer.rows):,} of {answer.row_count:,} rows shown (--limit N)", err=True)
 
 
 def describe_answer(answer: Answer) -> list[str]:

@@ -19,7 +19,7 @@ from lambda_pipeline.development import embedded
 from lambda_pipeline.errors import Problem, ViewDefinitionError
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import StreamFormat, stream
-from lambda_pipeline.serving.frames import to_frame
+from lambda_pipeline.serving.results import plain_rows
 from lambda_pipeline.settings import load_settings
 from lambda_pipeline.views import View, compile_view, find_warnings, lint
 
@@ -143,7 +143,7 @@ def _compile_file(file: Path) -> View:
 
 def _make_answer(view: View, rows: Sequence[Sequence[object]], source: str) -> Answer:
     return Answer(
-        frame=to_frame(rows, view.columns),
+        rows=plain_rows(rows, view.columns),
         columns=view.columns,
         row_count=len(rows),
         valid_as_of=datetime.now(UTC),

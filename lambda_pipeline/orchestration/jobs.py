@@ -196,5 +196,5 @@ def _run_question(context: dg.OpExecutionContext, options: ResultOptions, ask: C
         raise failure(error) from None
     context.add_output_metadata(metadata.describe_answer(answer, file, options.preview))
     context.log.info(
-        "%s rows, valid as of %s, are in %s", f"{len(answer.frame):,}", answer.valid_as_of.isoformat(), file
+        "%s rows, valid as of %s, are in %s", f"{len(answer.rows):,}", answer.valid_as_of.isoformat(), file
     )

@@ -17,7 +17,6 @@ from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.operations.parity import Parity, ViewParity
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.cells import to_json
-from lambda_pipeline.serving.frames import python_values
 from lambda_pipeline.speed.tick import Tick
 from lambda_pipeline.views import View
 
@@ -189,7 +188,7 @@ def describe_answer(answer: Answer, file: Path, preview: int) -> Metadata:
         "dagster/row_count": answer.row_count,
         "file": dg.MetadataValue.path(file),
         "manifest": dg.MetadataValue.path(file.parent / f"{file.stem}.manifest.json"),
-        "rows": len(answer.frame),
+        "rows": len(answer.rows),
         "valid_as_of": moment(answer.valid_as_of),
         "mode": answer.mode,
         "sources": ", ".join(answer.sources),
@@ -198,7 +197,7 @@ def describe_answer(answer: Answer, file: Path, preview: int) -> Metadata:
         **({"generation": answer.generation} if answer.generation is not None else {}),
         **{name: count for name, count in counts.items() if name != "total"},
         **({"notes": " ".join(answer.notes)} if answer.notes else {}),
-        **({"preview": _preview(answer, preview)} if preview and len(answer.frame) else {}),
+        **({"preview": _preview(answer, preview)} if preview and len(answer.rows) else {}),
     }
 
 
@@ -208,10 +207,8 @@ def moment(value: datetime) -> dg.TimestampMetadataValue:
 
 
 def _preview(answer: Answer, rows: int) -> dg.TableMetadataValue:
-    first = answer.frame.head(rows)
     names = [column.name for column in answer.columns]
-    values = zip(*python_values(first, answer.columns), strict=True)
-    records = [dg.TableRecord({n: _cell(v) for n, v in zip(names, row, strict=True)}) for row in values]
+    records = [dg.TableRecord({n: _cell(v) for n, v in zip(names, row, strict=True)}) for row in answer.rows[:rows]]
     schema = dg.TableSchema([dg.TableColumn(column.name, column.type) for column in answer.columns])
     return dg.MetadataValue.table(records, schema)
 

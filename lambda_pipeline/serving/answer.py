@@ -5,14 +5,15 @@ What decides whether an answer may be given belongs in `read`.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from lambda_pipeline.views.view import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Mode = Literal["live", "batch", "source"]
 """`live`: batch and speed merged; `batch`: the published generation alone; `source`: a recompute from HAPI's tables."""
@@ -87,8 +88,8 @@ class Answer:
     """Rows of one question at one frontier.
 
     Attributes:
-        frame: the rows, with the types of `lambda_pipeline.serving.frames`; after the limit.
-        columns: the frame's columns, in its order.
+        rows: the rows after the limit, as plain values (`lambda_pipeline.serving.results`) in the order of `columns`.
+        columns: names and PostgreSQL types.
         row_count: rows of the answer after the merge and the filters, before the limit.
         valid_as_of: the frontier, in UTC: every change committed before it is in the answer.
         generation: number of the batch generation it was read from; None for `source`.
@@ -102,7 +103,7 @@ class Answer:
         digests: of the definitions of the views that were read, by name; see `View.digest`.
     """
 
-    frame: pd.DataFrame
+    rows: Sequence[tuple[Any, ...]] = field(repr=False)
     columns: tuple[Column, ...]
     row_count: int
     valid_as_of: datetime
@@ -115,22 +116,32 @@ class Answer:
     seconds: float = 0.0
     question: Question | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    _frames: list["pd.DataFrame"] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.valid_as_of.utcoffset() != timedelta(0):
             raise ValueError("valid_as_of is not in UTC")
-        if list(self.frame.columns) != [column.name for column in self.columns]:
-            raise ValueError("the frame has other columns than the answer")
-        if len(self.frame) > self.row_count:
-            raise ValueError("the frame has more rows than the answer")
+        if self.rows and len(self.rows[0]) != len(self.columns):
+            raise ValueError("the rows have other columns than the answer")
+        if len(self.rows) > self.row_count:
+            raise ValueError("there are more rows than the answer has")
         if self.counts is not None and self.counts.total != self.row_count:
             raise ValueError("counts.total is not row_count")
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a frame, always the same one, with the types of `lambda_pipeline.serving.frames`."""
+        if not self._frames:
+            from lambda_pipeline.serving.frames import to_frame  # noqa: PLC0415 (imports pandas)
+
+            self._frames.append(to_frame(self.rows, self.columns))
+        return self._frames[0]
 
     def summary(self) -> dict[str, Any]:
         """What is known about the rows, ready for JSON: for manifests, run metadata and logs.
 
         It holds no patient data apart from the keys of quarantined resources. `valid_as_of` is ISO 8601 in UTC,
-        `seconds` is rounded to milliseconds, `rows` is what the frame holds after the limit.
+        `seconds` is rounded to milliseconds, `rows` is their number after the limit.
         """
         return {
             "mode": self.mode,
@@ -138,7 +149,7 @@ class Answer:
             "generation": self.generation,
             "sources": list(self.sources),
             "row_count": self.row_count,
-            "rows": len(self.frame),
+            "rows": len(self.rows),
             "counts": asdict(self.counts) if self.counts is not None else None,
             "quarantined": [asdict(each) for each in self.quarantined],
             "notes": list(self.notes),

@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
 
 from lambda_pipeline.serving.answer import Answer
 from lambda_pipeline.serving.column_types import TypeFamily, type_family
-from lambda_pipeline.serving.frames import python_values
 
 
 def to_json(value: object) -> str:
@@ -27,11 +25,6 @@ def to_json(value: object) -> str:
             return repr(value)
         case _:
             return json.dumps(to_text(value), ensure_ascii=False)
-
-
-def rows_of(answer: Answer) -> Iterator[tuple[Any, ...]]:
-    """The rows of an answer as plain Python values, in its order."""
-    return zip(*python_values(answer.frame, answer.columns), strict=True) if answer.columns else iter(())
 
 
 def to_text(value: object) -> str:
@@ -62,5 +55,5 @@ def to_cell(value: object, family: TypeFamily) -> str | None:
 def cells_of(answer: Answer) -> Iterator[list[str | None]]:
     """The rows of an answer as text; None for a missing value."""
     families = [type_family(column.type) for column in answer.columns]
-    for row in rows_of(answer):
+    for row in answer.rows if answer.columns else ():
         yield [to_cell(value, family) for value, family in zip(row, families, strict=True)]

@@ -145,7 +145,7 @@ def _manifest(answer: Answer, path: Path, format_: str, run_id: str | None) -> d
         "format": format_,
         "bytes": path.stat().st_size,
         "sha256": digest,
-        "rows": len(answer.frame),
+        "rows": len(answer.rows),
         "written_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "columns": [{"name": column.name, "type": column.type} for column in answer.columns],
         "question": answer.question.content if answer.question else None,

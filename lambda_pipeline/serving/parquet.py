@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 from lambda_pipeline.serving.answer import Answer
 from lambda_pipeline.serving.cells import to_cell
 from lambda_pipeline.serving.column_types import TypeFamily, numeric_modifiers, type_family
-from lambda_pipeline.serving.frames import python_values
 from lambda_pipeline.views.view import Column
 
 
 def write_parquet(answer: Answer, path: Path) -> None:
     """Write the rows of an answer to a Parquet file."""
     fields, arrays = [], []
-    for column, values in zip(answer.columns, python_values(answer.frame, answer.columns), strict=True):
+    for index, column in enumerate(answer.columns):
+        values = [row[index] for row in answer.rows]
         type_ = _arrow_type(column, values)
         if pa.types.is_string(type_):
             family = type_family(column.type)

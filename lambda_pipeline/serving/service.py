@@ -18,12 +18,12 @@ from lambda_pipeline.serving.answer import Answer, Counts, Mode
 from lambda_pipeline.serving.arguments import check_types_of_query, check_types_of_select
 from lambda_pipeline.serving.compare import comparison
 from lambda_pipeline.serving.filters import Filter, condition
-from lambda_pipeline.serving.frames import columns_of, to_frame
 from lambda_pipeline.serving.merge import MergeInput, gains_and_losses, superseding, with_views
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.parameters import check_parameters
 from lambda_pipeline.serving.question import question_of_sql, question_of_view
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
+from lambda_pipeline.serving.results import columns_of, plain_rows
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.serving.statement import Limits, Result, errors_of_queries, run
 from lambda_pipeline.settings import Settings
@@ -284,7 +284,7 @@ def _make_answer(
     counts: Counts | None,
 ) -> Answer:
     return Answer(
-        frame=to_frame(rows, columns),
+        rows=plain_rows(rows, columns),
         columns=tuple(columns),
         row_count=total,
         valid_as_of=read.frontier.taken_at,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from lambda_pipeline.serving.answer import Answer
-from lambda_pipeline.serving.cells import cells_of, rows_of, to_json
+from lambda_pipeline.serving.cells import cells_of, to_json
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$|^\\\.$')
 
@@ -23,7 +23,7 @@ def csv_lines(answer: Answer) -> Iterator[str]:
 def json_lines(answer: Answer) -> Iterator[str]:
     """One JSON object for each row, without line ends."""
     names = [to_json(column.name) for column in answer.columns]
-    for row in rows_of(answer):
+    for row in answer.rows if answer.columns else ():
         yield "{" + ", ".join(f"{name}: {to_json(value)}" for name, value in zip(names, row, strict=True)) + "}"
 
 

@@ -31,8 +31,6 @@ TEMPLATES: Mapping[str, str] = {
         "{1} || array_to_string(string_to_array({0}, NULL), {1}) || CASE {0} WHEN '' THEN '' ELSE {1} END"
     ),
     "matches": '{0} COLLATE "C" ~ {1}',
-    "upper": mapped("upper", "{0}"),
-    "lower": mapped("lower", "{0}"),
     "length": "length({0})::numeric",
     "trim": f"btrim({{0}}, {BLANKS})",
     "split": "CASE {0} WHEN '' THEN '[\"\"]'::jsonb ELSE to_jsonb(string_to_array({0}, nullif({1}, ''))) END",
@@ -57,17 +55,17 @@ TEMPLATES: Mapping[str, str] = {
     "+": "{0} || {1}",
     "&": "coalesce({0}, '') || coalesce({1}, '')",
 }
-"""The SQL of each function, with numbers for its arguments."""
+"""The SQL of each function, with numbers for its arguments; that of `upper` and `lower` is made when one is used."""
 
 
 def render(function: str, arguments: Sequence[str]) -> str:
     """The SQL of a function.
 
     Args:
-        function: a key of `TEMPLATES`.
+        function: a key of `TEMPLATES`, `upper` or `lower`.
         arguments: SQL of its arguments; one that the template names several times is evaluated once.
     """
-    template = TEMPLATES[function]
+    template = TEMPLATES.get(function) or mapped(function, "{0}")
     numbers = re.findall(r"(?<![{])[{](\d)[}](?![}])", template)
     if len(numbers) == len(set(numbers)):
         return f"({template.format(*(f'({argument})' for argument in arguments))})"

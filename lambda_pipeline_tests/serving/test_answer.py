@@ -1,13 +1,14 @@
 """An answer says what it is, and cannot contradict itself."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from lambda_pipeline.serving.answer import Answer, Counts, QuarantinedResource
-from lambda_pipeline.serving.frames import to_frame
 from lambda_pipeline.views.view import Column
 
 COLUMNS = (Column("family", "text"),)
@@ -16,7 +17,7 @@ COUNTS = Counts(total=3, batch_count=2, speed_count=5, overlap_count=1, added=2,
 
 def answer(**changes: Any) -> Answer:
     values: dict[str, Any] = {
-        "frame": to_frame([("Chalmers",)], COLUMNS), "columns": COLUMNS, "row_count": 3,
+        "rows": [("Chalmers",)], "columns": COLUMNS, "row_count": 3,
         "valid_as_of": datetime(2026, 1, 31, 8, tzinfo=UTC), "generation": 3, "mode": "live",
         "sources": ("batch generation 3", "overlay"), "counts": COUNTS,
         "quarantined": (QuarantinedResource("labs", "Observation/1", "22P02"),), "notes": ("a note",),
@@ -56,3 +57,12 @@ def test_an_answer_that_contradicts_itself_is_no_answer(changes: dict[str, Any])
 def test_counts_add_up(numbers: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"count|overlap"):
         Counts(*numbers)
+
+
+def test_pandas_is_imported_for_a_frame_and_for_nothing_else() -> None:
+    code = "import sys, lambda_pipeline.api, lambda_pipeline.cli.questions; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    one = answer()
+    assert one.frame is one.frame
+    assert one.frame["family"].tolist() == ["Chalmers"]

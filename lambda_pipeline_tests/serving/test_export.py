@@ -18,7 +18,6 @@ import pytest
 from lambda_pipeline.errors import BadRequestError, ConfigurationError
 from lambda_pipeline.serving import cells, export
 from lambda_pipeline.serving.answer import Answer
-from lambda_pipeline.serving.frames import to_frame
 from lambda_pipeline.views.view import Column
 
 COLUMNS = (
@@ -49,7 +48,7 @@ ROWS: list[tuple[Any, ...]] = [
 
 def answer(rows: list[tuple[Any, ...]] = ROWS, columns: tuple[Column, ...] = COLUMNS) -> Answer:
     return Answer(
-        frame=to_frame(rows, columns), columns=columns, row_count=len(rows), generation=1, mode="batch",
+        rows=rows, columns=columns, row_count=len(rows), generation=1, mode="batch",
         valid_as_of=datetime(2026, 1, 31, tzinfo=UTC), sources=("batch generation 1",),
     )  # fmt: skip
 

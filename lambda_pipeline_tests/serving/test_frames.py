@@ -11,7 +11,8 @@ import pytest
 
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving.frames import columns_of, python_values, to_frame
+from lambda_pipeline.serving.frames import to_frame
+from lambda_pipeline.serving.results import columns_of, plain_rows
 from lambda_pipeline.views.view import Column
 
 EVERY_TYPE = """
@@ -33,6 +34,11 @@ def connection(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
     database.close()
 
 
+def python_values(frame: pd.DataFrame) -> list[list[Any]]:
+    """A frame's values, column by column, as plain Python; a missing value is `None`."""
+    return [[None if value is pd.NA or value is pd.NaT else value for value in frame[name].tolist()] for name in frame]
+
+
 def test_every_type_comes_out_exact(connection: psycopg.Connection[Any]) -> None:
     cursor = connection.execute(EVERY_TYPE)
     columns = columns_of(cursor.description)
@@ -41,7 +47,7 @@ def test_every_type_comes_out_exact(connection: psycopg.Connection[Any]) -> None
     assert (types["numeric"], types["count"], types["sum"], types["array"]) == (
         "numeric", "bigint", "numeric", "text[]",
     )  # fmt: skip
-    rows = [*cursor.fetchall(), (None,) * len(columns)]
+    rows = plain_rows([*cursor.fetchall(), (None,) * len(columns)], columns)
     frame = to_frame(rows, columns)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         "text": "string", "varchar": "string", "small": "Int64", "integer": "Int64", "bigint": "Int64",
@@ -49,7 +55,7 @@ def test_every_type_comes_out_exact(connection: psycopg.Connection[Any]) -> None
         "timestamp": "datetime64[us]", "date": "object", "time": "object", "bytea": "object", "jsonb": "object",
         "array": "object", "float": "Float64", "uuid": "string", "count": "Int64", "sum": "object", "nothing": "string",
     }  # fmt: skip
-    first = {name: values[0] for name, values in zip(frame.columns, python_values(frame, columns), strict=True)}
+    first = {name: values[0] for name, values in zip(frame.columns, python_values(frame), strict=True)}
     assert first == {
         "text": "ä", "varchar": "x", "small": 1, "integer": 2, "bigint": 9223372036854775807,
         "numeric": Decimal("7.50"), "scaled": Decimal("7.50"), "boolean": True,
@@ -58,9 +64,10 @@ def test_every_type_comes_out_exact(connection: psycopg.Connection[Any]) -> None
         "jsonb": {"a": [Decimal("1.10"), "x", None]}, "array": ["a", None], "float": 1.5,
         "uuid": "00000000-0000-0000-0000-000000000001", "count": 1, "sum": Decimal(1), "nothing": None,
     }  # fmt: skip
+    assert list(first.values()) == list(rows[0])
     assert str(first["numeric"]) == "7.50"
     assert isinstance(first["jsonb"]["a"][0], Decimal)
-    assert [values[1] for values in python_values(frame, columns)] == [None] * len(columns)
+    assert [values[1] for values in python_values(frame)] == [None] * len(columns)
 
 
 def test_no_rows_keep_columns_and_types(connection: psycopg.Connection[Any]) -> None:
@@ -77,13 +84,13 @@ def test_decimals_never_become_floats() -> None:
     column = Column("value", "numeric")
     digits = ["0.1000000000000000055511151231257827", "1E+3", "-0.00", "NaN"]
     frame = to_frame([(Decimal(text),) for text in digits], [column])
-    assert [str(value) for value in python_values(frame, [column])[0]] == digits
+    assert [str(value) for value in python_values(frame)[0]] == digits
 
 
 def test_big_integers_survive_a_missing_neighbour() -> None:
     column = Column("n", "bigint")
     frame = to_frame([(2**63 - 1,), (None,), (-(2**63),)], [column])
-    assert python_values(frame, [column]) == [[2**63 - 1, None, -(2**63)]]
+    assert python_values(frame) == [[2**63 - 1, None, -(2**63)]]
     assert frame["n"].isna().tolist() == [False, True, False]
 
 

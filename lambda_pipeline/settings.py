@@ -106,7 +106,14 @@ class Settings(BaseSettings):
     query_timeout_s: Seconds = 120.0
     answer_max_rows: int = Field(2_000_000, ge=1, description="Rows that one answer may have.")
     answer_max_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Bytes of text that one answer may have.")
-    refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
+    refresh_lock_timeout_s: float = Field(3_600.0, ge=0, description="How long a refresh waits for another one to end.")
+    refresh_retry_for_s: float = Field(
+        4 * 3_600.0, ge=0, description="How long Dagster's refresh is repeated while a server is away; 0: never."
+    )
+    refresh_retry_first_s: Seconds = Field(
+        10.0, description="Wait before the first repetition; each further one doubles it."
+    )
+    refresh_retry_longest_s: Seconds = Field(900.0, description="The longest wait between two attempts.")
     parity_sample: int = Field(
         200, ge=0, description="Resources compared with a recompute after each refresh, per view and side."
     )

@@ -11,22 +11,17 @@ Keys and materializations belong here. What a check looks at does not (`asset_ch
 (`metadata.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-import psycopg
 
 from lambda_pipeline.batch.generation import Generation, published
 from lambda_pipeline.deployment import Deployment
-from lambda_pipeline.errors import (
-    LambdaPipelineError,
-    NoGenerationError,
-    RefreshInProgressError,
-    ServerUnavailableError,
-)
+from lambda_pipeline.errors import IncompleteRefreshError, LambdaPipelineError, NoGenerationError
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode, check_parity
+from lambda_pipeline.operations.persistent_refresh import refresh_persistently
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
@@ -138,13 +133,15 @@ def batch_views(specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
         check_specs=[check for spec in specs for check in asset_checks.batch_check_specs(spec.key)],
         can_subset=True,
         pool=REFRESH_POOL,
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
         description="Refreshes every view and publishes them together, whichever of them are selected.",
     )
     def refresh_all(
         context: dg.AssetExecutionContext, config: Refresh, deployment: DeploymentResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        yield from _refresh_selected(context, deployment.get(), full=config.full)
+        try:
+            yield from _refresh_selected(context, deployment.get(), full=config.full)
+        except LambdaPipelineError as error:
+            raise failure(error) from None
 
     return refresh_all
 
@@ -204,11 +201,8 @@ def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition
 
 
 def failure(error: LambdaPipelineError) -> dg.Failure:
-    """Convert an error into a run failure; allow retries only for transient errors."""
-    transient = isinstance(error, ServerUnavailableError | RefreshInProgressError) or isinstance(
-        error.__context__, psycopg.OperationalError
-    )
-    return dg.Failure(str(error), metadata=metadata.describe_error(error), allow_retries=transient)
+    """Convert an error into a run failure; whatever could be repeated has been."""
+    return dg.Failure(str(error), metadata=metadata.describe_error(error), allow_retries=False)
 
 
 def generation_before(deployment: Deployment, number: int) -> Generation | None:
@@ -227,12 +221,11 @@ def _refresh_selected(
     context: dg.AssetExecutionContext, deployment: Deployment, *, full: bool
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Refresh, and report the selected views; where only checks are selected, check the published generation."""
-    before = deployment.serving.generation()
     if context.selected_asset_keys:
-        generation = _refresh(deployment, full=full)
+        generation = refresh_persistently(deployment, full=full, warn=context.log.warning)
     else:
-        generation = _published(before)
-        before = generation_before(deployment, generation.number)
+        generation = _published(deployment.serving.generation())
+    before = generation_before(deployment, generation.number)
     selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
     problems = definition_problems(deployment, generation)
     for name, view in sorted(generation.views.items()):
@@ -254,18 +247,33 @@ def _refresh_selected(
     for name, problem in problems.items():
         if name not in generation.views and (batch_key(name), asset_checks.DEFINITION) in selected:
             yield asset_checks.definition_result(batch_key(name), problem)
+    if context.selected_asset_keys and problems:
+        _report_parity(context.instance, deployment, generation)
+        raise _incomplete(generation, problems)
 
 
-def _refresh(deployment: Deployment, *, full: bool) -> Generation:
-    try:
-        return deployment.refresh(full=full)
-    except LambdaPipelineError as error:
-        raise failure(error) from None
+def _incomplete(generation: Generation, problems: Mapping[str, str]) -> IncompleteRefreshError:
+    named = "; ".join(f"{name}: {problem}" for name, problem in sorted(problems.items()))
+    return IncompleteRefreshError(
+        f"generation {generation.number} is published, but not as every file defines it: {named}",
+        hint="correct the file and run the refresh again; lambda-pipeline views lint shows what is wrong with a file",
+    )
+
+
+def _report_parity(instance: dg.DagsterInstance, deployment: Deployment, generation: Generation) -> None:
+    """Compare samples of a generation whose run is about to fail: Dagster skips the steps that would do it."""
+    sample = deployment.settings.parity_sample
+    for mode in SERVED_MODES if sample else ():
+        results = [
+            _compare_sample(deployment, mode, _served_key(mode, name), sample) for name in sorted(generation.views)
+        ]
+        for evaluation in asset_checks.to_evaluations(results):
+            instance.report_runless_asset_event(evaluation)
 
 
 def _published(generation: Generation | None) -> Generation:
     if generation is None:
-        raise failure(NoGenerationError("no generation has been published yet"))
+        raise NoGenerationError("no generation has been published yet")
     return generation
 
 

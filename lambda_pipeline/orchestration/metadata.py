@@ -132,7 +132,7 @@ def describe_error(error: LambdaPipelineError) -> Metadata:
     """The code and reason of an error; of a refusal also what was missing and how to get an answer."""
     if isinstance(error, AnswerRefusedError):
         return {"error": error.code, "reason": error.message, "missing": error.missing, "ways_out": error.hint}
-    return {"error": error.code, "reason": str(error)}
+    return {"error": error.code, "reason": str(error), "ways_out": error.hint or "lambda-pipeline check says more"}
 
 
 def column_schema(view: View) -> dg.TableSchema:

@@ -103,7 +103,7 @@ def test_a_view_that_cannot_be_made_as_defined_goes_on_as_published(night: Site)
     with night.deployment.database.connect() as connection:
         connection.execute("CREATE TABLE sqlonfhir.patients__2 ()")
     run = night.refresh()
-    assert run.success
+    assert not run.success
     for view in ("patients", "conditions"):
         made = night.latest("batch", view)
         assert made is not None

@@ -8,10 +8,19 @@ import json
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lambda_pipeline.errors import ConfigurationError
@@ -21,6 +30,7 @@ PREFIX = "LAMBDA_PIPELINE_"
 _CRON = re.compile(
     r"[0-9*][0-9A-Za-z*,/#-]*( +[0-9A-Za-z*,/#-]+){4}|@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
 )
+_ADDRESS = re.compile(r"[^\s@,<>]+@[^\s@,<>]+")
 
 
 def project_root() -> Path:
@@ -125,6 +135,44 @@ class Settings(BaseSettings):
     )
     read_source_on_gap: bool = Field(default=True, description="Off: refuse live answers where the overlay has a gap.")
 
+    notify_webhook_url: SecretStr | None = Field(
+        None, description="Failures are sent here as JSON, whose `text` is what Slack's webhooks show."
+    )
+    notify_smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:587 or smtps://host.")
+    notify_mail_to: Annotated[tuple[str, ...], NoDecode] = Field((), description="Addresses, with commas in between.")
+    notify_mail_from: str = Field("", description="By default lambda_pipeline at this host.")
+    notify_interval_s: Seconds = Field(
+        900.0, description="One notice of a subject in this time, and one when it is over."
+    )
+    notify_timeout_s: Seconds = Field(5.0, description="How long a webhook or mail server may take.")
+
+    @field_validator("notify_webhook_url", "notify_smtp_url")
+    @classmethod
+    def _is_a_url(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = ("http", "https") if info.field_name == "notify_webhook_url" else ("smtp", "smtps")
+        try:
+            parts = urlsplit(url.get_secret_value()) if url else None
+            usable = parts is None or (parts.scheme in schemes and bool(parts.hostname) and parts.port != 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"not a URL that begins with {schemes[0]}:// or {schemes[1]}:// and names a host")
+        return url
+
+    @field_validator("notify_mail_to", mode="before")
+    @classmethod
+    def _are_addresses(cls, value: object) -> object:
+        found = tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+        if isinstance(found, tuple) and not all(_ADDRESS.fullmatch(str(each)) for each in found):
+            raise ValueError("not mail addresses with commas in between")
+        return found
+
+    @model_validator(mode="after")
+    def _names_who_gets_mail(self) -> Self:
+        if self.notify_smtp_url and not self.notify_mail_to:
+            raise ValueError(f"{PREFIX}NOTIFY_SMTP_URL is set, and {PREFIX}NOTIFY_MAIL_TO names nobody")
+        return self
+
     @field_validator("source_timezone", "timezone")
     @classmethod
     def _is_a_zone(cls, name: str) -> str:
@@ -176,7 +224,9 @@ def load_settings() -> Settings:
         raise ConfigurationError(problems, hint="see docs/settings.md") from None
 
 
-def _variable(name: int | str, *inside: int | str) -> str:
-    """The environment variable of a field, and the place inside its value."""
+def _variable(name: int | str = "", *inside: int | str) -> str:
+    """The environment variable of a field, and the place inside its value; of no field, all of them."""
+    if not name:
+        return "settings"
     own = str(name) if str(name).isupper() else f"{PREFIX}{name}".upper()
     return ".".join([own, *map(str, inside)])

@@ -5,6 +5,7 @@ Which run is started, and when, does not belong here, nor what one refresh does 
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import psycopg
 
@@ -19,7 +20,28 @@ from lambda_pipeline.errors import (
 from lambda_pipeline.settings import Settings
 
 
-def refresh_persistently(deployment: Deployment, *, full: bool, warn: Callable[[str], None]) -> Generation:
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt after which another one follows.
+
+    Attributes:
+        number: counts from 1.
+        error: why it failed.
+        wait_s: seconds until the next one.
+        left_s: seconds for which attempts go on.
+    """
+
+    number: int
+    error: LambdaPipelineError
+    wait_s: float
+    left_s: float
+
+    def __str__(self) -> str:
+        again = f"next one in {self.wait_s:,.0f} s, for {self.left_s:,.0f} s more"
+        return f"attempt {self.number} failed [{self.error.code}]: {self.error}; {again}"
+
+
+def refresh_persistently(deployment: Deployment, *, full: bool, warn: Callable[[FailedAttempt], None]) -> Generation:
     """Refresh, and repeat that while a server is away or busy, for as long as the settings say.
 
     An error that waiting cannot mend is raised at once: a missing right, a view that cannot be made.
@@ -27,7 +49,7 @@ def refresh_persistently(deployment: Deployment, *, full: bool, warn: Callable[[
     Args:
         deployment: the layers.
         full: build every view from the source.
-        warn: receives one line for each attempt that failed: code, reason, and when the next one follows.
+        warn: receives each attempt that failed and is repeated.
 
     Raises:
         LambdaPipelineError: as `Deployment.refresh`. After repetitions the message says how many there were.
@@ -44,8 +66,7 @@ def refresh_persistently(deployment: Deployment, *, full: bool, warn: Callable[[
             if not is_transient(error) or left_s <= 0:
                 raise _with_attempts(error, attempts, time.monotonic() - began) from None
             wait_s = min(wait_before_attempt(attempts + 1, settings), left_s)
-            again = f"next one in {wait_s:,.0f} s, for {left_s:,.0f} s more"
-            warn(f"attempt {attempts} failed [{error.code}]: {error}; {again}")
+            warn(FailedAttempt(attempts, error, wait_s, left_s))
             # The wait is ours and not an event of Dagster, whose own wait cannot be cancelled before it is over.
             time.sleep(wait_s)
 

@@ -13,6 +13,7 @@ Keys and materializations belong here. What a check looks at does not (`asset_ch
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -20,8 +21,9 @@ import dagster as dg
 from lambda_pipeline.batch.generation import Generation, published
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import IncompleteRefreshError, LambdaPipelineError, NoGenerationError
+from lambda_pipeline.operations.notify import Notice, Notifier
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode, check_parity
-from lambda_pipeline.operations.persistent_refresh import refresh_persistently
+from lambda_pipeline.operations.persistent_refresh import FailedAttempt, refresh_persistently
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
@@ -30,6 +32,9 @@ from lambda_pipeline.views import View, ViewFolder, problems_by_view
 
 SPEED_LAYER = dg.AssetKey("speed_layer")
 REFRESH_POOL = "warehouse_refresh"
+
+ATTEMPTS_UNTOLD = 3
+"""A refresh that fails fewer times than this, and then works, is told to nobody: half a minute is not worth a call."""
 
 NIGHTLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=25))
 """Covers a nightly refresh and its duration."""
@@ -48,6 +53,11 @@ def batch_key(view: str) -> dg.AssetKey:
 def merged_key(view: str) -> dg.AssetKey:
     """Key of a view as the serving layer answers it."""
     return dg.AssetKey(["merged", view])
+
+
+def job_subject(job: str) -> str:
+    """The subject of notices about runs of a job."""
+    return f"job {job}"
 
 
 def view_names(defined: ViewFolder | Deployment) -> list[str]:
@@ -222,7 +232,7 @@ def _refresh_selected(
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Refresh, and report the selected views; where only checks are selected, check the published generation."""
     if context.selected_asset_keys:
-        generation = refresh_persistently(deployment, full=full, warn=context.log.warning)
+        generation = refresh_persistently(deployment, full=full, warn=partial(_warn_of_attempt, context, deployment))
     else:
         generation = _published(deployment.serving.generation())
     before = generation_before(deployment, generation.number)
@@ -250,6 +260,13 @@ def _refresh_selected(
     if context.selected_asset_keys and problems:
         _report_parity(context.instance, deployment, generation)
         raise _incomplete(generation, problems)
+
+
+def _warn_of_attempt(context: dg.AssetExecutionContext, deployment: Deployment, attempt: FailedAttempt) -> None:
+    context.log.warning(str(attempt))
+    if attempt.number >= ATTEMPTS_UNTOLD:
+        subject = job_subject(context.run.job_name)
+        Notifier(deployment.settings).tell(Notice(subject, str(attempt), attempt.error.code, attempt.error.hint))
 
 
 def _incomplete(generation: Generation, problems: Mapping[str, str]) -> IncompleteRefreshError:

@@ -17,6 +17,7 @@ import dagster as dg
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import LambdaPipelineError
+from lambda_pipeline.operations.notify import Notice, Notifier
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.assets import (
     SPEED_LAYER,
@@ -37,6 +38,8 @@ OWN_REPORT_S = 15
 
 REQUEST_AGAIN_S = 600
 """A requested refresh that failed is requested again after this time."""
+
+CAPTURE_SUBJECT = "sensor capture_changes"
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -89,11 +92,15 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
 
 def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settings: Settings) -> dg.SensorResult:
     failed_before = _reported_failure(context.instance)
+    notifier = Notifier(settings)
     try:
         tick = run_tick(deployment.poller, settings)
-    except LambdaPipelineError as error:
-        _report_failure(context.instance, error, failed_before, settings)
+    except Exception as error:
+        if isinstance(error, LambdaPipelineError):
+            _report_failure(context.instance, error, failed_before, settings)
+        notifier.tell(Notice.of(CAPTURE_SUBJECT, error))
         raise
+    notifier.tell_over(CAPTURE_SUBJECT)
     progress = Progress.read(context.cursor)
     due = failed_before is not None or time.time() - progress.reported_at >= settings.report_interval_s
     events: list[Event] = []

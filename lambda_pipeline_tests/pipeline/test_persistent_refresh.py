@@ -11,7 +11,7 @@ import pytest
 from lambda_pipeline.batch.refresh import REFRESH_LOCK
 from lambda_pipeline.deployment import Deployment, ServerUrls
 from lambda_pipeline.errors import HapiUnavailableError, RefreshInProgressError, SourceError
-from lambda_pipeline.operations.persistent_refresh import refresh_persistently, wait_before_attempt
+from lambda_pipeline.operations.persistent_refresh import FailedAttempt, refresh_persistently, wait_before_attempt
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.support.worlds import World
 
@@ -52,8 +52,8 @@ def test_a_refresh_is_repeated_until_the_server_is_free(empty_world: World, data
         ) as deployment,
     ):
 
-        def warn(line: str) -> None:
-            said.append(line)
+        def warn(attempt: FailedAttempt) -> None:
+            said.append(str(attempt))
             if len(said) == 3:
                 other.close()
 
@@ -69,7 +69,7 @@ def test_it_gives_up_after_its_time_and_says_how_often_it_tried(empty_world: Wor
         deployed(empty_world, gone, refresh_retry_for_s=0.2, refresh_retry_first_s=0.02) as deployment,
         pytest.raises(HapiUnavailableError, match=r"given up after \d+ attempts in") as raised,
     ):
-        refresh_persistently(deployment, full=False, warn=said.append)
+        refresh_persistently(deployment, full=False, warn=lambda attempt: said.append(str(attempt)))
     assert len(said) >= 2
     assert "swordfish" not in f"{said} {raised.value}"
 
@@ -82,7 +82,7 @@ def test_what_waiting_cannot_mend_is_raised_at_once(empty_world: World, database
         with deployment.database.connect() as connection:
             connection.execute("ALTER TABLE hfj_res_ver RENAME TO elsewhere")
         with pytest.raises(SourceError, match="hfj_res_ver"):
-            refresh_persistently(deployment, full=False, warn=said.append)
+            refresh_persistently(deployment, full=False, warn=lambda attempt: said.append(str(attempt)))
     assert not said
 
 

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "refresh": ("refresh", "Build or refresh all views and publish them as one generation."),
     "poll": ("poll", "Capture what changed in HAPI since the last poll, once."),
     "parity": ("parity", "Compare what is served with a recompute from HAPI's tables, resource by resource."),
+    "metrics": ("metrics", "Serve metrics for Prometheus, and a health check for probes."),
     "notify": ("notify", "Show who is told of failures, or send a test."),
     "query": ("questions", "Ask for rows of VIEW."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),

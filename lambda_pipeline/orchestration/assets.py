@@ -23,6 +23,7 @@ from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import IncompleteRefreshError, LambdaPipelineError, NoGenerationError
 from lambda_pipeline.operations.notify import Notice, Notifier
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode, check_parity
+from lambda_pipeline.operations.parity_record import record_parity
 from lambda_pipeline.operations.persistent_refresh import FailedAttempt, refresh_persistently
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.resources import DeploymentResource
@@ -312,8 +313,8 @@ def _served_key(mode: ServedMode, view: str) -> dg.AssetKey:
 
 def _compare_sample(deployment: Deployment, mode: ServedMode, key: dg.AssetKey, sample: int) -> dg.AssetCheckResult:
     try:
-        return asset_checks.parity_result(
-            key, check_parity(deployment.serving, mode, sample=sample, views=[key.path[-1]])
-        )
+        parity = check_parity(deployment.serving, mode, sample=sample, views=[key.path[-1]])
     except LambdaPipelineError as error:
         return asset_checks.parity_not_checked(key, error)
+    record_parity(deployment.serving, parity)
+    return asset_checks.parity_result(key, parity)

@@ -18,6 +18,7 @@ from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import LambdaPipelineError
 from lambda_pipeline.operations.notify import Notice, Notifier
+from lambda_pipeline.operations.tick_counters import count_tick
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.assets import (
     SPEED_LAYER,
@@ -101,6 +102,7 @@ def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settin
         notifier.tell(Notice.of(CAPTURE_SUBJECT, error))
         raise
     notifier.tell_over(CAPTURE_SUBJECT)
+    count_tick(deployment.overlay, tick)
     progress = Progress.read(context.cursor)
     due = failed_before is not None or time.time() - progress.reported_at >= settings.report_interval_s
     events: list[Event] = []

@@ -8,7 +8,7 @@ import json
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -19,7 +19,6 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -138,8 +137,8 @@ class Settings(BaseSettings):
     notify_webhook_url: SecretStr | None = Field(
         None, description="Failures are sent here as JSON, whose `text` is what Slack's webhooks show."
     )
-    notify_smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:587 or smtps://host.")
     notify_mail_to: Annotated[tuple[str, ...], NoDecode] = Field((), description="Addresses, with commas in between.")
+    notify_smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:587 or smtps://host.")
     notify_mail_from: str = Field("", description="By default lambda_pipeline at this host.")
     notify_interval_s: Seconds = Field(
         900.0, description="One notice of a subject in this time, and one when it is over."
@@ -148,7 +147,7 @@ class Settings(BaseSettings):
 
     @field_validator("notify_webhook_url", "notify_smtp_url")
     @classmethod
-    def _is_a_url(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _can_be_told(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         schemes = ("http", "https") if info.field_name == "notify_webhook_url" else ("smtp", "smtps")
         try:
             parts = urlsplit(url.get_secret_value()) if url else None
@@ -157,6 +156,8 @@ class Settings(BaseSettings):
             usable = False
         if not usable:
             raise ValueError(f"not a URL that begins with {schemes[0]}:// or {schemes[1]}:// and names a host")
+        if url and info.field_name == "notify_smtp_url" and info.data.get("notify_mail_to") == ():
+            raise ValueError(f"{PREFIX}NOTIFY_MAIL_TO names nobody")
         return url
 
     @field_validator("notify_mail_to", mode="before")
@@ -166,12 +167,6 @@ class Settings(BaseSettings):
         if isinstance(found, tuple) and not all(_ADDRESS.fullmatch(str(each)) for each in found):
             raise ValueError("not mail addresses with commas in between")
         return found
-
-    @model_validator(mode="after")
-    def _names_who_gets_mail(self) -> Self:
-        if self.notify_smtp_url and not self.notify_mail_to:
-            raise ValueError(f"{PREFIX}NOTIFY_SMTP_URL is set, and {PREFIX}NOTIFY_MAIL_TO names nobody")
-        return self
 
     @field_validator("source_timezone", "timezone")
     @classmethod
@@ -224,9 +219,7 @@ def load_settings() -> Settings:
         raise ConfigurationError(problems, hint="see docs/settings.md") from None
 
 
-def _variable(name: int | str = "", *inside: int | str) -> str:
-    """The environment variable of a field, and the place inside its value; of no field, all of them."""
-    if not name:
-        return "settings"
+def _variable(name: int | str, *inside: int | str) -> str:
+    """The environment variable of a field, and the place inside its value."""
     own = str(name) if str(name).isupper() else f"{PREFIX}{name}".upper()
     return ".".join([own, *map(str, inside)])

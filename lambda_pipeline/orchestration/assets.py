@@ -11,14 +11,14 @@ Keys and materializations belong here. What a check looks at does not (`asset_ch
 (`metadata.py`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from lambda_pipeline.batch.generation import Generation, published
+from lambda_pipeline.batch.generation import Generation, PublishedView, published
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import IncompleteRefreshError, LambdaPipelineError, NoGenerationError
 from lambda_pipeline.operations.notify import Notice, Notifier
@@ -54,6 +54,29 @@ def batch_key(view: str) -> dg.AssetKey:
 def merged_key(view: str) -> dg.AssetKey:
     """Key of a view as the serving layer answers it."""
     return dg.AssetKey(["merged", view])
+
+
+def served_key(mode: ServedMode, view: str) -> dg.AssetKey:
+    """Key of a view as a mode serves it."""
+    return batch_key(view) if mode == "batch" else merged_key(view)
+
+
+def source_events(generation: Generation, views: Collection[str]) -> list[dg.AssetMaterialization]:
+    """That the sources of these views were read, as of a generation.
+
+    They are materializations since the UI shows no other event of an asset that Dagster cannot make. They come once per
+    generation: the UI takes a check for outdated when a newer materialization follows it.
+    """
+    found = {view.view.resource: view.resources for name, view in generation.views.items() if name in views}
+    return [
+        dg.AssetMaterialization(hapi_key(resource_type), metadata=metadata.describe_source(resources, generation))
+        for resource_type, resources in sorted(found.items())
+    ]
+
+
+def merged_event(view: PublishedView, generation: Generation) -> dg.AssetMaterialization:
+    """That questions over a view are answered from a generation, and the changes since it."""
+    return dg.AssetMaterialization(merged_key(view.view.name), metadata=metadata.describe_merged(view, generation))
 
 
 def job_subject(job: str) -> str:
@@ -175,7 +198,7 @@ def parity_checks(view: str, settings: Settings) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {check.asset_key for check in context.selected_asset_check_keys}
         for mode in SERVED_MODES:
-            if (key := _served_key(mode, view)) in selected:
+            if (key := served_key(mode, view)) in selected:
                 yield _compare_sample(deployment.get(), mode, key, settings.parity_sample)
 
     return compare_samples
@@ -238,6 +261,8 @@ def _refresh_selected(
         generation = _published(deployment.serving.generation())
     before = generation_before(deployment, generation.number)
     selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+    for event in source_events(generation, {key.path[-1] for key in context.selected_asset_keys}):
+        context.log_event(event)
     problems = definition_problems(deployment, generation)
     for name, view in sorted(generation.views.items()):
         key = batch_key(name)
@@ -255,6 +280,7 @@ def _refresh_selected(
             metadata=metadata.describe_refresh(view, generation, before),
             check_results=results,
         )
+        context.log_event(merged_event(view, generation))
     for name, problem in problems.items():
         if name not in generation.views and (batch_key(name), asset_checks.DEFINITION) in selected:
             yield asset_checks.definition_result(batch_key(name), problem)
@@ -283,7 +309,7 @@ def _report_parity(instance: dg.DagsterInstance, deployment: Deployment, generat
     sample = deployment.settings.parity_sample
     for mode in SERVED_MODES if sample else ():
         results = [
-            _compare_sample(deployment, mode, _served_key(mode, name), sample) for name in sorted(generation.views)
+            _compare_sample(deployment, mode, served_key(mode, name), sample) for name in sorted(generation.views)
         ]
         for evaluation in asset_checks.to_evaluations(results):
             instance.report_runless_asset_event(evaluation)
@@ -305,10 +331,6 @@ def _rebuild_overlay(deployment: Deployment) -> dg.MaterializeResult[Any]:
     tick = Tick((poll,), poll.seconds)
     results = asset_checks.check_speed_layer(SPEED_LAYER, tick, deployment)
     return dg.MaterializeResult(metadata=metadata.describe_tick(tick, deployment), check_results=results)
-
-
-def _served_key(mode: ServedMode, view: str) -> dg.AssetKey:
-    return batch_key(view) if mode == "batch" else merged_key(view)
 
 
 def _compare_sample(deployment: Deployment, mode: ServedMode, key: dg.AssetKey, sample: int) -> dg.AssetCheckResult:

@@ -12,6 +12,7 @@ import dagster as dg
 from lambda_pipeline.errors import ParityMismatchError
 from lambda_pipeline.operations.notify import Notice, Notifier, configured_channels
 from lambda_pipeline.orchestration.assets import SPEED_LAYER, job_subject
+from lambda_pipeline.orchestration.external_work import recorded_evaluation
 from lambda_pipeline.settings import Settings
 
 QUESTIONS = {"kind": "query"}
@@ -89,7 +90,11 @@ def _tell_of_checks(
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     failing: dict[str, dict[dg.AssetCheckKey, int]] = {key.name: {} for key in keys}
     for key, record in found.items():
-        if (evaluation := record.evaluation) is not None and not evaluation.passed and not _is_of_a_tick(evaluation):
+        if (
+            (evaluation := recorded_evaluation(record)) is not None
+            and not evaluation.passed
+            and not _is_of_a_tick(evaluation)
+        ):
             failing[key.name][key] = record.id
     known: dict[str, int] = {}
     for name, records in failing.items():

@@ -52,7 +52,7 @@ def test_a_refresh_of_which_a_view_failed_is_no_success(night: Site) -> None:
     assert not run.success
     assert last_failure(run)["error"] == "refresh-incomplete"
     reported = {event.asset_key.to_user_string() for event in run.get_asset_materialization_events()}
-    assert reported == {"batch/patients", "batch/conditions"}
+    assert reported >= {"batch/patients", "batch/conditions"}
 
 
 def test_a_night_that_was_missed_is_made_up_for_once() -> None:

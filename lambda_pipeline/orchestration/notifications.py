@@ -90,11 +90,10 @@ def _tell_of_checks(
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     failing: dict[str, dict[dg.AssetCheckKey, int]] = {key.name: {} for key in keys}
     for key, record in found.items():
-        if (
-            (evaluation := recorded_evaluation(record)) is not None
-            and not evaluation.passed
-            and not _is_of_a_tick(evaluation)
-        ):
+        evaluation = recorded_evaluation(record)
+        if evaluation is None or evaluation.passed or _is_of_a_tick(evaluation):
+            continue
+        if key.asset_key != SPEED_LAYER or _failed_before(instance, key):
             failing[key.name][key] = record.id
     known: dict[str, int] = {}
     for name, records in failing.items():
@@ -132,6 +131,13 @@ def _describe_check(subject: str, failing: Mapping[dg.AssetCheckKey, int]) -> No
 
 def _is_question(run: dg.DagsterRun) -> bool:
     return QUESTIONS.items() <= run.tags.items()
+
+
+def _failed_before(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> bool:
+    """Whether the last two results are failures: the first tick after a start is late, and the next one is not."""
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=2)
+    results = [recorded_evaluation(record) for record in history]
+    return len(results) == 2 and all(each is not None and not each.passed for each in results)
 
 
 def _is_of_a_tick(evaluation: dg.AssetCheckEvaluation) -> bool:

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from lambda_pipeline.errors import RedisUnavailableError
+from lambda_pipeline.orchestration.assets import SPEED_LAYER
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.dagster_layer.test_checks import tamper
@@ -114,6 +115,18 @@ def test_failed_checks_are_told_by_asset_once_and_so_is_their_end(night: Site, h
     assert night.run("nightly_refresh", {"ops": {"batch_views": {"config": {"full": True}}}}).success
     look_at_checks(night, cursor)
     assert hook.states == [("check parity", "failing"), ("check parity", "over")]
+
+
+def test_a_tick_that_was_late_once_is_told_to_nobody(night: Site, hook: Webhook) -> None:
+    """The first tick after a start is behind by the time that Dagster was down."""
+    for passed in (True, False, True, False, False):
+        night.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=SPEED_LAYER, check_name="lag", passed=passed, severity=dg.AssetCheckSeverity.WARN
+            )
+        )
+        look_at_checks(night)
+    assert hook.states == [("check lag", "failing")]
 
 
 def test_a_check_that_was_held_back_is_told_later(night: Site, hook: Webhook) -> None:

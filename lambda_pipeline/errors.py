@@ -247,6 +247,12 @@ class RefreshInProgressError(RefreshError):
     code = "refresh-in-progress"
 
 
+class IncompleteRefreshError(RefreshError):
+    """A generation is published, but some of its views are not as their files define them."""
+
+    code = "refresh-incomplete"
+
+
 class CaptureError(LambdaPipelineError):
     """A poll failed; mark and entries in Redis are what they were."""
 

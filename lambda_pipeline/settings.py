@@ -6,12 +6,21 @@ Servers have common names: `HAPI_DB_URL`, `REDIS_URL`, `DAGSTER_PG_URL`. Every o
 
 import json
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lambda_pipeline.environment import check_cron, check_redis_url, find_unknown, read_postgresql_url
@@ -21,6 +30,8 @@ PACKAGE = Path(__file__).resolve().parent
 PREFIX = "LAMBDA_PIPELINE_"
 LAUNCHER_VARIABLES = frozenset({f"{PREFIX}DAGSTER_DIR"})
 """Names with our prefix that are no settings: `dagster.yaml` reads them."""
+
+_ADDRESS = re.compile(r"[^\s@,<>]+@[^\s@,<>]+")
 
 
 def project_root() -> Path:
@@ -106,7 +117,14 @@ class Settings(BaseSettings):
     query_timeout_s: Seconds = 120.0
     answer_max_rows: int = Field(2_000_000, ge=1, description="Rows that one answer may have.")
     answer_max_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Bytes of text that one answer may have.")
-    refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
+    refresh_lock_timeout_s: float = Field(3_600.0, ge=0, description="How long a refresh waits for another one to end.")
+    refresh_retry_for_s: float = Field(
+        4 * 3_600.0, ge=0, description="How long Dagster's refresh is repeated while a server is away; 0: never."
+    )
+    refresh_retry_first_s: Seconds = Field(
+        10.0, description="Wait before the first repetition; each further one doubles it."
+    )
+    refresh_retry_longest_s: Seconds = Field(900.0, description="The longest wait between two attempts.")
     parity_sample: int = Field(
         200, ge=0, description="Resources compared with a recompute after each refresh, per view and side."
     )
@@ -117,6 +135,40 @@ class Settings(BaseSettings):
         "30 seconds, or three poll intervals if those are longer; inf for any age.",
     )
     read_source_on_gap: bool = Field(default=True, description="Off: refuse live answers where the overlay has a gap.")
+
+    notify_webhook_url: SecretStr | None = Field(
+        None, description="Failures are sent here as JSON, whose `text` is what Slack's webhooks show."
+    )
+    notify_mail_to: Annotated[tuple[str, ...], NoDecode] = Field((), description="Addresses, with commas in between.")
+    notify_smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:587 or smtps://host.")
+    notify_mail_from: str = Field("", description="By default lambda_pipeline at this host.")
+    notify_interval_s: Seconds = Field(
+        900.0, description="One notice of a subject in this time, and one when it is over."
+    )
+    notify_timeout_s: Seconds = Field(5.0, description="How long a webhook or mail server may take.")
+
+    @field_validator("notify_webhook_url", "notify_smtp_url")
+    @classmethod
+    def _can_be_told(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = ("http", "https") if info.field_name == "notify_webhook_url" else ("smtp", "smtps")
+        try:
+            parts = urlsplit(url.get_secret_value()) if url else None
+            usable = parts is None or (parts.scheme in schemes and bool(parts.hostname) and parts.port != 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"not a URL that begins with {schemes[0]}:// or {schemes[1]}:// and names a host")
+        if url and info.field_name == "notify_smtp_url" and info.data.get("notify_mail_to") == ():
+            raise ValueError(f"{PREFIX}NOTIFY_MAIL_TO names nobody")
+        return url
+
+    @field_validator("notify_mail_to", mode="before")
+    @classmethod
+    def _are_addresses(cls, value: object) -> object:
+        found = tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+        if isinstance(found, tuple) and not all(_ADDRESS.fullmatch(str(each)) for each in found):
+            raise ValueError("not mail addresses with commas in between")
+        return found
 
     @field_validator("source_timezone", "timezone")
     @classmethod

@@ -142,9 +142,13 @@ def refresh_lock(
         RefreshInProgressError: the lock is held by another connection.
     """
     deadline = time.monotonic() + timeout_s
+    waiting = False
     while fetch_one(connection, "SELECT pg_try_advisory_lock(%(key)s)", {"key": REFRESH_LOCK}) != (True,):
         if time.monotonic() >= deadline:
             raise RefreshInProgressError(message, hint=hint)
+        if not waiting:
+            logger.info("%s: waiting up to %.0f s for its end", message, timeout_s)
+        waiting = True
         time.sleep(0.1)
     try:
         yield

@@ -11,6 +11,7 @@ from lambda_pipeline.console import render_values
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, ParityMismatchError
 from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, SERVED_MODES, Parity, ServedMode, check_parity
+from lambda_pipeline.operations.parity_record import record_parity
 from lambda_pipeline.settings import load_settings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def parity(*, mode: ServedMode | Literal["both"], everything: bool, sample: int 
         for served in SERVED_MODES if mode == BOTH else (mode,):
             try:
                 found.append(check_parity(deployment.serving, served, sample=size, seed=seed))
+                record_parity(deployment.serving, found[-1])
             except AnswerRefusedError as error:
                 refusal = error
                 break
@@ -94,6 +96,7 @@ def check_refreshed(deployment: Deployment) -> None:
     for mode in SERVED_MODES:
         try:
             found = check_parity(deployment.serving, mode, sample=sample)
+            record_parity(deployment.serving, found)
         except AnswerRefusedError as error:
             if mode == "batch":
                 raise

@@ -3,12 +3,18 @@
 The population and its records do not belong here: see `demo/hospital/`.
 """
 
+import logging
+
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.demo.hospital.population import populate
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.development.dagster_process import Say
-from lambda_pipeline.errors import SourceError
+from lambda_pipeline.errors import AnswerRefusedError, SourceError
+from lambda_pipeline.operations.parity import SERVED_MODES, check_parity
+from lambda_pipeline.operations.parity_record import record_parity
 from lambda_pipeline.operations.preflight import Finding, Level
+
+logger = logging.getLogger(__name__)
 
 EMPTY_SOURCE = Finding(
     Level.WARN,
@@ -41,6 +47,19 @@ def prepare_source(deployment: Deployment, patients: int, say: Say) -> None:
         say("building the views")
         generation = deployment.refresh()
         say(f"generation {generation.number}: {', '.join(sorted(generation.views))}")
+        _compare(deployment)
+
+
+def _compare(deployment: Deployment) -> None:
+    """Compare a sample as after each refresh, so that the UI shows a result from the start."""
+    for mode in SERVED_MODES if deployment.settings.parity_sample else ():
+        try:
+            parity = check_parity(deployment.serving, mode, sample=deployment.settings.parity_sample)
+        except AnswerRefusedError as error:
+            logger.warning("parity of %s was not checked: %s", mode, error)
+            continue
+        record_parity(deployment.serving, parity)
+        logger.info("%s", parity)
 
 
 def empty_source_error(deployment: Deployment) -> SourceError | None:

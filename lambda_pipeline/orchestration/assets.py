@@ -11,22 +11,20 @@ Keys and materializations belong here. What a check looks at does not (`asset_ch
 (`metadata.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
-import psycopg
 
-from lambda_pipeline.batch.generation import Generation, published
+from lambda_pipeline.batch.generation import Generation, PublishedView, published
 from lambda_pipeline.deployment import Deployment
-from lambda_pipeline.errors import (
-    LambdaPipelineError,
-    NoGenerationError,
-    RefreshInProgressError,
-    ServerUnavailableError,
-)
+from lambda_pipeline.errors import IncompleteRefreshError, LambdaPipelineError, NoGenerationError
+from lambda_pipeline.operations.notify import Notice, Notifier
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode, check_parity
+from lambda_pipeline.operations.parity_record import record_parity
+from lambda_pipeline.operations.persistent_refresh import FailedAttempt, refresh_persistently
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
@@ -35,6 +33,9 @@ from lambda_pipeline.views import View, ViewFolder, problems_by_view
 
 SPEED_LAYER = dg.AssetKey("speed_layer")
 REFRESH_POOL = "warehouse_refresh"
+
+ATTEMPTS_UNTOLD = 3
+"""A refresh that fails fewer times than this, and then works, is told to nobody: half a minute is not worth a call."""
 
 NIGHTLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=25))
 """Covers a nightly refresh and its duration."""
@@ -53,6 +54,34 @@ def batch_key(view: str) -> dg.AssetKey:
 def merged_key(view: str) -> dg.AssetKey:
     """Key of a view as the serving layer answers it."""
     return dg.AssetKey(["merged", view])
+
+
+def served_key(mode: ServedMode, view: str) -> dg.AssetKey:
+    """Key of a view as a mode serves it."""
+    return batch_key(view) if mode == "batch" else merged_key(view)
+
+
+def source_events(generation: Generation, views: Collection[str]) -> list[dg.AssetMaterialization]:
+    """That the sources of these views were read, as of a generation.
+
+    They are materializations since the UI shows no other event of an asset that Dagster cannot make. They come once per
+    generation: the UI takes a check for outdated when a newer materialization follows it.
+    """
+    found = {view.view.resource: view.resources for name, view in generation.views.items() if name in views}
+    return [
+        dg.AssetMaterialization(hapi_key(resource_type), metadata=metadata.describe_source(resources, generation))
+        for resource_type, resources in sorted(found.items())
+    ]
+
+
+def merged_event(view: PublishedView, generation: Generation) -> dg.AssetMaterialization:
+    """That questions over a view are answered from a generation, and the changes since it."""
+    return dg.AssetMaterialization(merged_key(view.view.name), metadata=metadata.describe_merged(view, generation))
+
+
+def job_subject(job: str) -> str:
+    """The subject of notices about runs of a job."""
+    return f"job {job}"
 
 
 def view_names(defined: ViewFolder | Deployment) -> list[str]:
@@ -138,13 +167,15 @@ def batch_views(specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
         check_specs=[check for spec in specs for check in asset_checks.batch_check_specs(spec.key)],
         can_subset=True,
         pool=REFRESH_POOL,
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
         description="Refreshes every view and publishes them together, whichever of them are selected.",
     )
     def refresh_all(
         context: dg.AssetExecutionContext, config: Refresh, deployment: DeploymentResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        yield from _refresh_selected(context, deployment.get(), full=config.full)
+        try:
+            yield from _refresh_selected(context, deployment.get(), full=config.full)
+        except LambdaPipelineError as error:
+            raise failure(error) from None
 
     return refresh_all
 
@@ -167,7 +198,7 @@ def parity_checks(view: str, settings: Settings) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {check.asset_key for check in context.selected_asset_check_keys}
         for mode in SERVED_MODES:
-            if (key := _served_key(mode, view)) in selected:
+            if (key := served_key(mode, view)) in selected:
                 yield _compare_sample(deployment.get(), mode, key, settings.parity_sample)
 
     return compare_samples
@@ -204,11 +235,8 @@ def speed_layer(types: Sequence[str], settings: Settings) -> dg.AssetsDefinition
 
 
 def failure(error: LambdaPipelineError) -> dg.Failure:
-    """Convert an error into a run failure; allow retries only for transient errors."""
-    transient = isinstance(error, ServerUnavailableError | RefreshInProgressError) or isinstance(
-        error.__context__, psycopg.OperationalError
-    )
-    return dg.Failure(str(error), metadata=metadata.describe_error(error), allow_retries=transient)
+    """Convert an error into a run failure; whatever could be repeated has been."""
+    return dg.Failure(str(error), metadata=metadata.describe_error(error), allow_retries=False)
 
 
 def generation_before(deployment: Deployment, number: int) -> Generation | None:
@@ -227,13 +255,14 @@ def _refresh_selected(
     context: dg.AssetExecutionContext, deployment: Deployment, *, full: bool
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Refresh, and report the selected views; where only checks are selected, check the published generation."""
-    before = deployment.serving.generation()
     if context.selected_asset_keys:
-        generation = _refresh(deployment, full=full)
+        generation = refresh_persistently(deployment, full=full, warn=partial(_warn_of_attempt, context, deployment))
     else:
-        generation = _published(before)
-        before = generation_before(deployment, generation.number)
+        generation = _published(deployment.serving.generation())
+    before = generation_before(deployment, generation.number)
     selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+    for event in source_events(generation, {key.path[-1] for key in context.selected_asset_keys}):
+        context.log_event(event)
     problems = definition_problems(deployment, generation)
     for name, view in sorted(generation.views.items()):
         key = batch_key(name)
@@ -251,21 +280,44 @@ def _refresh_selected(
             metadata=metadata.describe_refresh(view, generation, before),
             check_results=results,
         )
+        context.log_event(merged_event(view, generation))
     for name, problem in problems.items():
         if name not in generation.views and (batch_key(name), asset_checks.DEFINITION) in selected:
             yield asset_checks.definition_result(batch_key(name), problem)
+    if context.selected_asset_keys and problems:
+        _report_parity(context.instance, deployment, generation)
+        raise _incomplete(generation, problems)
 
 
-def _refresh(deployment: Deployment, *, full: bool) -> Generation:
-    try:
-        return deployment.refresh(full=full)
-    except LambdaPipelineError as error:
-        raise failure(error) from None
+def _warn_of_attempt(context: dg.AssetExecutionContext, deployment: Deployment, attempt: FailedAttempt) -> None:
+    context.log.warning(str(attempt))
+    if attempt.number >= ATTEMPTS_UNTOLD:
+        subject = job_subject(context.run.job_name)
+        Notifier(deployment.settings).tell(Notice(subject, str(attempt), attempt.error.code, attempt.error.hint))
+
+
+def _incomplete(generation: Generation, problems: Mapping[str, str]) -> IncompleteRefreshError:
+    named = "; ".join(f"{name}: {problem}" for name, problem in sorted(problems.items()))
+    return IncompleteRefreshError(
+        f"generation {generation.number} is published, but not as every file defines it: {named}",
+        hint="correct the file and run the refresh again; lambda-pipeline views lint shows what is wrong with a file",
+    )
+
+
+def _report_parity(instance: dg.DagsterInstance, deployment: Deployment, generation: Generation) -> None:
+    """Compare samples of a generation whose run is about to fail: Dagster skips the steps that would do it."""
+    sample = deployment.settings.parity_sample
+    for mode in SERVED_MODES if sample else ():
+        results = [
+            _compare_sample(deployment, mode, served_key(mode, name), sample) for name in sorted(generation.views)
+        ]
+        for evaluation in asset_checks.to_evaluations(results):
+            instance.report_runless_asset_event(evaluation)
 
 
 def _published(generation: Generation | None) -> Generation:
     if generation is None:
-        raise failure(NoGenerationError("no generation has been published yet"))
+        raise NoGenerationError("no generation has been published yet")
     return generation
 
 
@@ -281,14 +333,10 @@ def _rebuild_overlay(deployment: Deployment) -> dg.MaterializeResult[Any]:
     return dg.MaterializeResult(metadata=metadata.describe_tick(tick, deployment), check_results=results)
 
 
-def _served_key(mode: ServedMode, view: str) -> dg.AssetKey:
-    return batch_key(view) if mode == "batch" else merged_key(view)
-
-
 def _compare_sample(deployment: Deployment, mode: ServedMode, key: dg.AssetKey, sample: int) -> dg.AssetCheckResult:
     try:
-        return asset_checks.parity_result(
-            key, check_parity(deployment.serving, mode, sample=sample, views=[key.path[-1]])
-        )
+        parity = check_parity(deployment.serving, mode, sample=sample, views=[key.path[-1]])
     except LambdaPipelineError as error:
         return asset_checks.parity_not_checked(key, error)
+    record_parity(deployment.serving, parity)
+    return asset_checks.parity_result(key, parity)

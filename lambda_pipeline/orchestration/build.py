@@ -4,6 +4,7 @@ import dagster as dg
 
 from lambda_pipeline.orchestration.assets import parity_checks, pipeline_assets, view_names
 from lambda_pipeline.orchestration.jobs import nightly_refresh, parity_check_job, query_jobs
+from lambda_pipeline.orchestration.notifications import notification_sensors
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource, deployed_views
 from lambda_pipeline.orchestration.schedules import nightly_schedule
 from lambda_pipeline.orchestration.sensors import capture_sensor
@@ -25,7 +26,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[parity_checks(name, settings) for name in names] if settings.parity_sample else [],
         jobs=[nightly_refresh(names, settings), parity_check_job(settings), *query_jobs(folder)],
         schedules=[nightly_schedule(settings)],
-        sensors=[capture_sensor(settings)] if settings.speed_layer else [],
+        sensors=[*([capture_sensor(settings)] if settings.speed_layer else []), *notification_sensors(settings)],
         resources={"deployment": DeploymentResource(), "serving": ServingResource()},
         # A process per step would cost seconds each, and parallel work happens inside PostgreSQL.
         executor=dg.in_process_executor,

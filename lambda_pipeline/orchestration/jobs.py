@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, ParityMismatchError
 from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, check_parity
+from lambda_pipeline.operations.parity_record import record_parity
 from lambda_pipeline.orchestration import metadata
 from lambda_pipeline.orchestration.assets import failure, parity_check_specs, view_names
 from lambda_pipeline.orchestration.examples import (
@@ -57,6 +58,8 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
             found = [check_parity(serving, mode, sample=sample, seed=config.seed) for mode in config.modes()]
         except LambdaPipelineError as error:
             raise failure(error) from None
+        for parity in found:
+            record_parity(serving, parity)
         facts = metadata.describe_parities(found)
         if any(parity.mismatches for parity in found):
             summary = "; ".join(map(str, found))

@@ -67,6 +67,25 @@ def describe_refresh(view: PublishedView, generation: Generation, before: Genera
     }
 
 
+def describe_source(resources: int, generation: Generation) -> Metadata:
+    """Resources of one type, as a refresh read them."""
+    return {
+        "dagster/row_count": resources,
+        "generation": generation.number,
+        "valid_as_of": moment(generation.valid_as_of),
+    }
+
+
+def describe_merged(view: PublishedView, generation: Generation) -> Metadata:
+    """The batch part of a merged view; the changes since then are merged for each question."""
+    return {
+        "dagster/column_schema": column_schema(view.view),
+        "batch_rows": view.row_count,
+        "generation": generation.number,
+        "valid_as_of": moment(generation.valid_as_of),
+    }
+
+
 def describe_repairs(repairs: Repairs | None) -> Metadata:
     """What the comparison of keys found for one resource type: counts, and the first resource keys."""
     found = repairs or Repairs()
@@ -131,7 +150,7 @@ def describe_error(error: LambdaPipelineError) -> Metadata:
     """The code and reason of an error; of a refusal also what was missing and how to get an answer."""
     if isinstance(error, AnswerRefusedError):
         return {"error": error.code, "reason": error.message, "missing": error.missing, "ways_out": error.hint}
-    return {"error": error.code, "reason": str(error)}
+    return {"error": error.code, "reason": str(error), "ways_out": error.hint or "lambda-pipeline check says more"}
 
 
 def column_schema(view: View) -> dg.TableSchema:

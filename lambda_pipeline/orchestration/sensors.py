@@ -9,42 +9,35 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Self
 
 import dagster as dg
 
-from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import LambdaPipelineError
+from lambda_pipeline.operations.notify import Notice, Notifier
+from lambda_pipeline.operations.parity_record import ParityRecord
+from lambda_pipeline.operations.tick_counters import count_tick
 from lambda_pipeline.orchestration import asset_checks, metadata
-from lambda_pipeline.orchestration.assets import (
-    SPEED_LAYER,
-    batch_key,
-    definition_problems,
-    generation_before,
-    view_names,
+from lambda_pipeline.orchestration.assets import SPEED_LAYER, batch_key, definition_problems, view_names
+from lambda_pipeline.orchestration.external_work import (
+    UNFINISHED,
+    Event,
+    external_refresh_events,
+    new_comparisons,
+    parity_events,
+    recorded_evaluation,
+    run_will_report,
 )
 from lambda_pipeline.orchestration.jobs import NIGHTLY_REFRESH
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.tick import Tick, run_tick
 
-Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
-
-OWN_REPORT_S = 15
-"""How long the run that published a generation has to report it, before the sensor does."""
-
 REQUEST_AGAIN_S = 600
 """A requested refresh that failed is requested again after this time."""
 
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+CAPTURE_SUBJECT = "sensor capture_changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +47,19 @@ class Progress:
     Attributes:
         frontier: every change committed in HAPI by then was captured, in ISO 8601; empty before the first poll.
         reported_at: when checks were last reported, in seconds since 1970.
+        parity_at: when the newest comparison was made that was looked at, in seconds since 1970.
     """
 
     frontier: str = ""
     reported_at: float = 0.0
+    parity_at: float = 0.0
 
     @classmethod
     def read(cls, cursor: str | None) -> Self:
         """Parse a cursor; an unrecognised one counts as empty."""
         with suppress(ValueError, TypeError, KeyError):
             fields = json.loads(cursor or "")
-            return cls(str(fields["frontier"]), float(fields["reported_at"]))
+            return cls(str(fields["frontier"]), float(fields["reported_at"]), float(fields.get("parity_at", 0.0)))
         return cls()
 
     def __str__(self) -> str:
@@ -81,29 +76,47 @@ def capture_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Polls HAPI and publishes changes in the overlay. Requests a refresh when it cannot continue.",
     )
-    def capture_changes(context: dg.SensorEvaluationContext, deployment: DeploymentResource) -> dg.SensorResult:
+    def capture_changes(
+        context: dg.SensorEvaluationContext, deployment: DeploymentResource
+    ) -> dg.SensorResult | dg.SkipReason:
         return _capture(context, deployment.get(), settings)
 
     return capture_changes
 
 
-def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settings: Settings) -> dg.SensorResult:
+def _capture(
+    context: dg.SensorEvaluationContext, deployment: Deployment, settings: Settings
+) -> dg.SensorResult | dg.SkipReason:
     failed_before = _reported_failure(context.instance)
+    notifier = Notifier(settings)
     try:
         tick = run_tick(deployment.poller, settings)
-    except LambdaPipelineError as error:
+    except Exception as error:
+        notifier.tell(Notice.of(CAPTURE_SUBJECT, error))
+        if not isinstance(error, LambdaPipelineError):
+            raise
         _report_failure(context.instance, error, failed_before, settings)
-        raise
+        if failed_before is None or failed_before[0] != error.code:
+            raise
+        # Dagster logs two tracebacks of each tick that raises: 200 MB a day while a server is away.
+        return dg.SkipReason(f"still failing [{error.code}]: {error}")
+    notifier.tell_over(CAPTURE_SUBJECT)
+    count_tick(deployment.overlay, tick)
     progress = Progress.read(context.cursor)
+    compared = new_comparisons(deployment, progress.parity_at)
     due = failed_before is not None or time.time() - progress.reported_at >= settings.report_interval_s
     events: list[Event] = []
     if due or tick.changed:
         events.append(dg.AssetMaterialization(SPEED_LAYER, metadata=metadata.describe_tick(tick, deployment)))
     if due:
         events += asset_checks.to_evaluations(asset_checks.check_speed_layer(SPEED_LAYER, tick, deployment))
-        events += _external_refresh_events(context.instance, deployment)
         events += _failed_definition_events(deployment)
         progress = replace(progress, reported_at=time.time())
+    if (due or compared) and not run_will_report(context.instance, deployment):
+        # A check counts for the newest materialization, so the comparison comes after those of its generation.
+        events += external_refresh_events(context.instance, deployment)
+        events += parity_events(context.instance, compared, view_names(deployment))
+        progress = replace(progress, parity_at=max([progress.parity_at, *(_seconds(each) for each in compared)]))
     requests = _request_refresh(context.instance, deployment, tick)
     return dg.SensorResult(
         run_requests=requests,
@@ -113,11 +126,15 @@ def _capture(context: dg.SensorEvaluationContext, deployment: Deployment, settin
     )
 
 
+def _seconds(record: ParityRecord) -> float:
+    return record.made_at.timestamp()
+
+
 def _reported_failure(instance: dg.DagsterInstance) -> tuple[str, float] | None:
     """Code and time of the failure that the check of coverage shows; None when it passes, or fails for a gap."""
     check = dg.AssetCheckKey(SPEED_LAYER, asset_checks.COVERAGE)
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key([check]).get(check)
-    evaluation = found.evaluation if found else None
+    evaluation = recorded_evaluation(found)
     code = evaluation.metadata.get("error") if evaluation and not evaluation.passed else None
     return (str(code.value), found.create_timestamp) if found and code else None
 
@@ -140,27 +157,6 @@ def _interval_s(settings: Settings) -> int:
     return int(settings.poll_interval_s) if settings.poll_interval_s > asset_checks.TICK_CYCLE_S else 1
 
 
-def _external_refresh_events(instance: dg.DagsterInstance, deployment: Deployment) -> list[Event]:
-    """Events of batch views whose refresh no run reported: one from the command line, or of other selected views."""
-    generation = deployment.serving.generation()
-    if generation is None or (datetime.now(UTC) - generation.published_at).total_seconds() < OWN_REPORT_S:
-        return []
-    keys = [batch_key(name) for name in view_names(deployment) if name in generation.views]
-    known = {
-        record.asset_entry.asset_key: record.asset_entry.last_materialization
-        for record in instance.get_asset_records(keys)
-    }
-    reported = {key: _reported_generation(known.get(key)) for key in keys}
-    outdated = set(reported.values()) - {generation.number}
-    before = {number: generation_before(deployment, number + 1) for number in outdated}
-    return [
-        event
-        for key, number in reported.items()
-        if number < generation.number
-        for event in _batch_view_events(key, generation, before[number])
-    ]
-
-
 def _failed_definition_events(deployment: Deployment) -> Sequence[Event]:
     """The failed check of each view that is not as its file defines it: no run may look at it for a day."""
     problems = definition_problems(deployment, deployment.serving.generation())
@@ -174,28 +170,10 @@ def _failed_definition_events(deployment: Deployment) -> Sequence[Event]:
     )
 
 
-def _reported_generation(event: dg.EventLogEntry | None) -> int:
-    """The generation number in a materialization; 0 without one."""
-    entry = event.asset_materialization.metadata.get("generation") if event and event.asset_materialization else None
-    return entry.value if isinstance(entry, dg.IntMetadataValue) and entry.value is not None else 0
-
-
-def _batch_view_events(key: dg.AssetKey, generation: Generation, before: Generation | None) -> list[Event]:
-    view = generation.views[key.path[-1]]
-    results = [
-        *asset_checks.check_batch_view(key, generation, before),
-        asset_checks.definition_result(key, generation.failures.get(view.view.name, "")),
-    ]
-    return [
-        dg.AssetMaterialization(key, metadata=metadata.describe_refresh(view, generation, before)),
-        *asset_checks.to_evaluations(results),
-    ]
-
-
 def _request_refresh(instance: dg.DagsterInstance, deployment: Deployment, tick: Tick) -> Sequence[dg.RunRequest]:
     if not tick.refresh_needed:
         return []
-    unfinished = dg.RunsFilter(job_name=NIGHTLY_REFRESH, statuses=_UNFINISHED)
+    unfinished = dg.RunsFilter(job_name=NIGHTLY_REFRESH, statuses=UNFINISHED)
     if instance.get_runs(unfinished, limit=1):
         return []
     generation = deployment.serving.generation()

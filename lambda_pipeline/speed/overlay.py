@@ -289,6 +289,19 @@ class Overlay:
             sizes = pipeline.execute()
         return sum(size or 0 for size in sizes) + state.envelope_bytes
 
+    def bytes_by_type(self, state: OverlayState) -> dict[str, int]:
+        """The same memory by resource type, without state, marks and point reads."""
+        names = [(of_type, f"{name}:{of_type}") for of_type in state.types for name in ("order", "seen")]
+        names += [(of_type, f"rows:{name}") for name, of_type in state.views.items()]
+        with redis_errors(), self.client.pipeline(transaction=False) as pipeline:
+            for _, name in names:
+                pipeline.memory_usage(self.prefix + name, samples=20)
+            sizes = pipeline.execute()
+        total = dict.fromkeys(state.types, 0)
+        for (of_type, _), size in zip(names, sizes, strict=True):
+            total[of_type] += size or 0
+        return total
+
     def clear(self) -> None:
         """Forget everything; the next poll makes the overlay again from the source."""
         with redis_errors():

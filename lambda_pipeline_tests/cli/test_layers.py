@@ -33,11 +33,15 @@ def test_a_refresh_says_what_only_the_keys_told(published: DemoHapi, program: Pr
     assert repairs == {"Patient": {"gone": 1, "altered": 0, "resources": ["Patient/eva"]}}
 
 
-def test_a_refresh_that_cannot_run_ends_with_5(published: DemoHapi, database_url: str, program: Program) -> None:
+def test_a_refresh_that_cannot_run_ends_with_5(
+    published: DemoHapi, database_url: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMBDA_PIPELINE_REFRESH_LOCK_TIMEOUT_S", "0.2")
     with psycopg.connect(database_url, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [REFRESH_LOCK])
         refused = program("refresh")
     assert (refused.code, refused.out) == (5, "")
+    assert "another refresh is running: waiting up to" in refused.err
     assert "another refresh is running" in refused.complaint
 
 

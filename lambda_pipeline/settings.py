@@ -42,6 +42,14 @@ def _default_view_definitions() -> Path:
     return sql_directory() / "view_definitions"
 
 
+def _default_cohorts() -> Path:
+    return sql_directory() / "cohorts"
+
+
+def _default_code_sets() -> Path:
+    return sql_directory() / "code_sets"
+
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -67,6 +75,8 @@ class Settings(BaseSettings):
     dagster_pg_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DAGSTER_PG_URL", "dagster_pg_url"))
 
     view_definitions: Path = Field(default_factory=_default_view_definitions)
+    cohorts: Path = Field(default_factory=_default_cohorts, description="Folder of the cohort definitions.")
+    code_sets: Path = Field(default_factory=_default_code_sets, description="Folder of the code sets.")
     hapi_schema: str = Field("public", description="Schema of HAPI's own tables.")
     source_timezone: str = Field("UTC", description="Zone of HAPI's JVM: its timestamps carry none.")
 

@@ -1,0 +1,21 @@
+"""Cohorts: definitions of who is counted, their checks, their SQL, and their answers."""
+
+from lambda_pipeline.cohorts.answer import Cell, CohortAnswer, LeftOut, Step
+from lambda_pipeline.cohorts.ask import AnyCohort, as_cohort, ask, check, show
+from lambda_pipeline.cohorts.definition import Cohort
+from lambda_pipeline.cohorts.document import parse_cohort, read_cohort
+
+__all__ = [
+    "AnyCohort",
+    "Cell",
+    "Cohort",
+    "CohortAnswer",
+    "LeftOut",
+    "Step",
+    "as_cohort",
+    "ask",
+    "check",
+    "parse_cohort",
+    "read_cohort",
+    "show",
+]

@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "parity": ("parity", "Compare what is served with a recompute from HAPI's tables, resource by resource."),
     "query": ("questions", "Ask for rows of VIEW."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
+    "ask": ("cohorts", "Count the persons that the cohort definition in FILE finds."),
+    "cohorts": ("cohorts", "Check cohort definitions, and show what they may contain."),
     "views": ("views", "Check, show, run, list and drop view definitions."),
     "load": (
         "load",

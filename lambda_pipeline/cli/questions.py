@@ -9,7 +9,7 @@ import click
 
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving import Answer, Mode, Operator, ReadOptions, parse_filter
+from lambda_pipeline.serving import Answer, Mode, Operator, QuarantinedResource, ReadOptions, parse_filter
 from lambda_pipeline.serving.export import StreamFormat, stream
 
 SHOWN_QUARANTINED = 10
@@ -189,9 +189,15 @@ def describe_answer(answer: Answer) -> list[str]:
             f" overlay {counts.speed_count:,} entries, {counts.overlap_count:,} of them over batch rows"
         )
     lines += [f"note: {note}" for note in answer.notes]
-    if answer.quarantined:
-        lines.append(f"warning: {len(answer.quarantined):,} resources are missing because they cannot be read:")
-        lines += [f"  {one.resource} in {one.view}: {one.reason}" for one in answer.quarantined[:SHOWN_QUARANTINED]]
-        if len(answer.quarantined) > SHOWN_QUARANTINED:
-            lines.append(f"  and {len(answer.quarantined) - SHOWN_QUARANTINED:,} more (lambda-pipeline status --json)")
+    return [*lines, *quarantine_lines(answer.quarantined)]
+
+
+def quarantine_lines(quarantined: Sequence[QuarantinedResource]) -> list[str]:
+    """Which resources are missing from an answer, in lines for people; none where none is."""
+    if not quarantined:
+        return []
+    lines = [f"warning: {len(quarantined):,} resources are missing because they cannot be read:"]
+    lines += [f"  {one.resource} in {one.view}: {one.reason}" for one in quarantined[:SHOWN_QUARANTINED]]
+    if len(quarantined) > SHOWN_QUARANTINED:
+        lines.append(f"  and {len(quarantined) - SHOWN_QUARANTINED:,} more (lambda-pipeline status --json)")
     return lines

@@ -15,7 +15,17 @@ from psycopg import sql
 
 from lambda_pipeline.cohorts.code_sets import CodeSet
 from lambda_pipeline.cohorts.days import days_of, first_day, is_date, last_day
-from lambda_pipeline.cohorts.definition import Between, Compare, Comparison, Contains, In, InCodeSet, Missing, Unit
+from lambda_pipeline.cohorts.definition import (
+    Between,
+    Compare,
+    Comparison,
+    Contains,
+    In,
+    InCodeSet,
+    Missing,
+    Unit,
+    Valued,
+)
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.serving.column_types import TypeFamily, type_family
 from lambda_pipeline.serving.filters import Filter, Operator, condition
@@ -74,6 +84,18 @@ def compared(
     Raises:
         BadRequestError: the operator does not fit the column, or a value is not one of its type.
     """
+    found = _compared(comparison, columns, code_sets, parameters)
+    if not isinstance(comparison, Valued) or not comparison.or_missing:
+        return found
+    form, name = sql.SQL("({} OR {} IS NULL)"), sql.Identifier(comparison.column)
+    return Condition(
+        form.format(found.sure, name), None if found.possible is None else form.format(found.possible, name)
+    )
+
+
+def _compared(
+    comparison: Comparison, columns: Columns, code_sets: Mapping[str, CodeSet], parameters: Parameters
+) -> Condition:
     column = columns[comparison.column]
     match comparison:
         case InCodeSet():

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from lambda_pipeline.cohorts.days import days_of, is_date
-from lambda_pipeline.cohorts.definition import Between, Compare, Comparison, Contains, In, InCodeSet, Missing
+from lambda_pipeline.cohorts.definition import Between, Compare, Comparison, Contains, In, InCodeSet, Missing, Valued
 from lambda_pipeline.cohorts.document import json_path
 from lambda_pipeline.errors import CohortFinding
 from lambda_pipeline.serving.column_types import TypeFamily, type_family
@@ -84,9 +84,11 @@ def find_contradictions(placed: Sequence[Placed], columns: Mapping[str, Column])
 
 
 def _parts(comparison: Comparison) -> Iterator[Comparison]:
-    """The comparison, and the equality that its unit is."""
+    """The comparison, and the equality that its unit is; nothing for one that a missing value fulfils, too."""
+    if isinstance(comparison, Valued) and comparison.or_missing:
+        return
     yield comparison
-    if isinstance(comparison, Compare | Between | In) and comparison.unit is not None:
+    if isinstance(comparison, Valued) and comparison.unit is not None:
         yield Compare(column=comparison.unit.column, operator="eq", value=comparison.unit.code)
 
 

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -82,31 +82,39 @@ class Unit(Part):
     code: Text = Field(min_length=1, description='The unit\'s code, such as "%" or mmol/L; compared byte by byte.')
 
 
-class Compare(Part):
+class Valued(Part):
+    """What comparisons with values share."""
+
+    column: Word
+    unit: Unit | None = None
+    or_missing: StrictBool = Field(default=False, description="Also keep rows in which the column has no value.")
+
+    @model_validator(mode="after")
+    def _no_unit_of_nothing(self) -> Self:
+        if self.unit is not None and self.or_missing:
+            raise ValueError("takes unit or or_missing, not both")
+        return self
+
+
+class Compare(Valued):
     """One value compared with a column."""
 
-    column: Word
     operator: Literal["eq", "ne", "lt", "le", "gt", "ge"]
     value: Scalar
-    unit: Unit | None = None
 
 
-class Between(Part):
+class Between(Valued):
     """A column between two values, both included."""
 
-    column: Word
     operator: Literal["between"]
     value: Annotated[tuple[Scalar, ...], Field(min_length=2, max_length=2)]
-    unit: Unit | None = None
 
 
-class In(Part):
+class In(Valued):
     """A column equal to one of several values."""
 
-    column: Word
     operator: Literal["in"]
     value: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=10_000)]
-    unit: Unit | None = None
 
 
 class Missing(Part):
@@ -138,7 +146,7 @@ class InCodeSet(Part):
     )
 
     @model_validator(mode="after")
-    def _one_system(self) -> "InCodeSet":
+    def _one_system(self) -> Self:
         if (self.system_column is None) == (self.system is None):
             raise ValueError("needs either system_column or system")
         return self
@@ -176,7 +184,7 @@ class Occurs(Part):
     distinct_days: StrictBool = Field(default=False, description="Count days instead of rows.")
 
     @model_validator(mode="after")
-    def _one_bound(self) -> "Occurs":
+    def _one_bound(self) -> Self:
         if sum(each is not None for each in (self.at_least, self.exactly, self.at_most)) != 1:
             raise ValueError("needs exactly one of at_least, exactly, at_most")
         return self
@@ -189,7 +197,7 @@ class Window(Part):
     before: Days | None = Field(default=None, description="The row's day is at most this many days after the index.")
 
     @model_validator(mode="after")
-    def _any_end(self) -> "Window":
+    def _any_end(self) -> Self:
         if self.after is None and self.before is None:
             raise ValueError("needs after, before or both")
         return self
@@ -212,7 +220,7 @@ class Age(Part):
     )
 
     @model_validator(mode="after")
-    def _any_end(self) -> "Age":
+    def _any_end(self) -> Self:
         if self.at_least is None and self.at_most is None:
             raise ValueError("needs at_least, at_most or both")
         return self
@@ -232,17 +240,17 @@ class SexCriterion(Part):
 
 def _kind(member: Any) -> str | None:
     """Which kind of member a mapping is, by the key that only this kind has."""
-    for key, kind in (("match", "group"), ("view", "event"), ("age", "age"), ("sex", "sex")):
+    for key, kind in (("match", "a group"), ("view", "events"), ("age", "an age"), ("sex", "a sex")):
         if key in member if isinstance(member, Mapping) else hasattr(member, key):
             return kind
     return None
 
 
 Member = Annotated[
-    Annotated["Group", Tag("group")]
-    | Annotated[EventCriterion, Tag("event")]
-    | Annotated[AgeCriterion, Tag("age")]
-    | Annotated[SexCriterion, Tag("sex")],
+    Annotated["Group", Tag("a group")]
+    | Annotated[EventCriterion, Tag("events")]
+    | Annotated[AgeCriterion, Tag("an age")]
+    | Annotated[SexCriterion, Tag("a sex")],
     Discriminator(
         _kind,
         custom_error_type="member",
@@ -261,7 +269,7 @@ class Group(Part):
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=100)]
 
     @model_validator(mode="after")
-    def _counted(self) -> "Group":
+    def _counted(self) -> Self:
         if (self.n is None) == self.match.startswith("AT_"):
             raise ValueError("AT_LEAST and AT_MOST need n, and nothing else takes it")
         return self
@@ -295,7 +303,7 @@ class Breakdown(Part):
     )
 
     @model_validator(mode="after")
-    def _ascending(self) -> "Breakdown":
+    def _ascending(self) -> Self:
         if list(self.age_bands) != sorted(set(self.age_bands)):
             raise ValueError("age_bands must rise")
         return self
@@ -316,7 +324,7 @@ class Cohort(Part):
     breakdown: Breakdown = Breakdown()
 
     @model_validator(mode="after")
-    def _not_too_deep(self) -> "Cohort":
+    def _not_too_deep(self) -> Self:
         if any(_depth(rule) > MAX_DEPTH for rule in self.rules):
             raise ValueError(f"groups are more than {MAX_DEPTH} deep")
         return self

@@ -144,7 +144,8 @@ _OPERATORS = "eq, ne, lt, le, gt, ge, between, in, is_null, is_not_null, contain
 _WORDS = (
     *Cohort.model_fields, "match", "n", "members", "view", "date", "where", "event", "occurs", "window", "age", "sex",
     "at_least", "at_most", "exactly", "distinct_days", "after", "before", "at", "column", "operator", "value", "unit",
-    "case", "whole_word", "code_set", "system_column", "system", "code", "id", "birth_date", "age_at", "age_bands",
+    "case", "whole_word", "or_missing", "code_set", "system_column", "system", "code", "id", "birth_date",
+    "age_at", "age_bands",
 )  # fmt: skip
 
 

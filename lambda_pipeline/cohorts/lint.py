@@ -22,6 +22,7 @@ from lambda_pipeline.cohorts.definition import (
     Group,
     In,
     InCodeSet,
+    Valued,
 )
 from lambda_pipeline.cohorts.document import json_path
 from lambda_pipeline.cohorts.rule_checks import check_rules
@@ -186,7 +187,7 @@ def _check_comparison(
 ) -> Iterator[CohortFinding]:
     column = yield from _known(comparison.column, columns, (*place, "column"))
     complete = column is not None
-    unit = getattr(comparison, "unit", None)
+    unit = comparison.unit if isinstance(comparison, Valued) else None
     if unit is not None:
         unit_column = yield from _known(unit.column, columns, (*place, "unit", "column"))
         complete = complete and unit_column is not None

@@ -89,7 +89,11 @@ def _events(rng: Random, *, dated: bool) -> Json:
 
 
 def _where(rng: Random, makers: tuple[Any, ...]) -> list[Json]:
-    return [rng.choice(makers)(rng) for _ in range(rng.choice((0, 1, 1, 2)))]
+    comparisons = [rng.choice(makers)(rng) for _ in range(rng.choice((0, 1, 1, 2)))]
+    for each in comparisons:
+        if each["operator"] in (*SET_OPERATORS, "between", "in") and "unit" not in each and rng.random() < 0.2:
+            each["or_missing"] = True
+    return comparisons
 
 
 def _code(rng: Random) -> Json:

@@ -225,7 +225,8 @@ class Evaluator:
             held = (value is None) == (operator == "is_null")
             return held, held, False
         if value is None:
-            return False, False, False
+            missing = comparison.get("or_missing", False)
+            return missing, missing, False
         if comparison["column"] in DATE_COLUMNS:
             span = days_of_value(value)
             assert span is not None

@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     query_timeout_s: Seconds = 120.0
     answer_max_rows: int = Field(2_000_000, ge=1, description="Rows that one answer may have.")
     answer_max_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Bytes of text that one answer may have.")
+    disclosure_min_cell: int | None = Field(
+        None,
+        ge=0,
+        description="Counts of cohorts from 1 to below this are not shown. None stands for 11 in jobs and for none "
+        "elsewhere; 0 shows all.",
+    )
     refresh_lock_timeout_s: float = Field(0.0, ge=0, description="How long a refresh waits for another one to end.")
     parity_sample: int = Field(
         200, ge=0, description="Resources compared with a recompute after each refresh, per view and side."

@@ -96,7 +96,7 @@ def parse_cohort(content: Any, *, name: str = "cohort") -> Cohort:
     except RecursionError:
         found = [CohortFinding("malformed", "$", "nested too deeply")]
     by_place = {(finding.path, finding.reason): finding for finding in found}
-    raise CohortDefinitionError(name, list(by_place.values()))
+    raise CohortDefinitionError(name, [each for each in by_place.values() if not _follows(each, found)])
 
 
 def json_path(parts: Sequence[int | str]) -> str:
@@ -122,6 +122,11 @@ def _finding(kind: str, location: Sequence[int | str], message: str, content: An
         case _ if rest and isinstance(rest[-1], str) and kind.endswith(("_type", "_parsing")):
             reason = "must be text, a number, true or false, of the kind that is asked for here"
     return CohortFinding("malformed", json_path(place), reason, hint)
+
+
+def _follows(finding: CohortFinding, found: Sequence[CohortFinding]) -> bool:
+    """Whether a list only seems too short, since pydantic leaves out elements that have findings of their own."""
+    return "at least" in finding.reason and any(each.path.startswith(f"{finding.path}[") for each in found)
 
 
 def _walk(location: Sequence[int | str], content: Any) -> tuple[list[int | str], list[int | str]]:

@@ -10,11 +10,12 @@ from lambda_pipeline.cohorts.answer import Cell, CohortAnswer, LeftOut, Step
 from lambda_pipeline.cohorts.code_sets import CodeSet
 from lambda_pipeline.cohorts.compile import breakdown_age_at, compile_cohort
 from lambda_pipeline.cohorts.definition import AgeCriterion, Cohort, Group
+from lambda_pipeline.cohorts.disclosure import protect
 from lambda_pipeline.cohorts.document import json_path, parse_cohort, read_cohort
 from lambda_pipeline.cohorts.lint import lint_cohort, read_code_sets, views_of
 from lambda_pipeline.cohorts.question import COLUMNS, Part, Question
 from lambda_pipeline.cohorts.sources import Views
-from lambda_pipeline.errors import AmbiguousPersonError, CohortDefinitionError, CohortFinding
+from lambda_pipeline.errors import AmbiguousPersonError, BadRequestError, CohortDefinitionError, CohortFinding
 from lambda_pipeline.serving import Answer, Composition, ReadOptions, Serving
 from lambda_pipeline.serving.frames import python_values
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues
@@ -71,6 +72,7 @@ def ask(
     cohort: AnyCohort,
     *,
     persons: bool = False,
+    min_cell: int | None = None,
     options: ReadOptions = DEFAULTS,
     **changed: Unpack[OptionValues],
 ) -> CohortAnswer:
@@ -80,11 +82,13 @@ def ask(
         serving: the serving layer.
         cohort: the definition, the path of its file, or the content of its document.
         persons: whether the answer also has the ids of the persons.
+        min_cell: the lowest count above 0 that is shown, 0 for all; None stands for the setting
+            `disclosure_min_cell`.
         options: how the question is answered; `limit` and `compare` have no meaning here.
         changed: single options that differ, such as `mode="batch"`.
 
     Raises:
-        BadRequestError: the file cannot be read.
+        BadRequestError: the file cannot be read, or persons are asked for while small counts are not shown.
         CohortDefinitionError: the definition cannot be answered as it stands; lists every finding.
         AmbiguousPersonError: the person view has several rows for one id.
         AnswerRefusedError: the answer cannot be shown to be right; see its subclasses.
@@ -94,11 +98,18 @@ def ask(
     began = time.monotonic()
     options = replace(replace(options, **changed), limit=None, compare=False)
     definition = as_cohort(cohort)
+    limit = serving.settings.disclosure_min_cell if min_cell is None else min_cell
+    if limit and persons:
+        raise BadRequestError(
+            "ids of persons are not given out while small counts are not shown",
+            hint="LAMBDA_PIPELINE_DISCLOSURE_MIN_CELL=0 shows all",
+        )
     folder = serving.settings.code_sets
     check(definition, serving.known_views(), folder)
     run = _Run(definition, folder, persons=persons)
     answer = serving.compute(views_of(definition), run.compose, options=options)
-    return replace(run.read(answer), seconds=time.monotonic() - began)
+    counted = run.read(answer)
+    return replace(protect(counted, limit) if limit else counted, seconds=time.monotonic() - began)
 
 
 class _Run:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from lambda_pipeline.cohorts import Cohort, CohortAnswer, ask, parse_cohort, read_cohort
 from lambda_pipeline.cohorts.answer import shown
+from lambda_pipeline.cohorts.disclosure import MIN_CELL
 from lambda_pipeline.errors import BadRequestError, CohortDefinitionError, LambdaPipelineError
 from lambda_pipeline.orchestration.assets import failure
 from lambda_pipeline.orchestration.jobs import refuse_environment, saying_why
@@ -73,7 +74,13 @@ def cohort_query_job() -> dg.JobDefinition:
     def run_cohort_query(context: dg.OpExecutionContext, config: CohortQuery, serving: ServingResource) -> None:
         refuse_environment(context)
         try:
-            answer = ask(serving.serving, config.read(), options=config.read_options())
+            limit = load_settings().disclosure_min_cell
+            answer = ask(
+                serving.serving,
+                config.read(),
+                min_cell=MIN_CELL if limit is None else limit,
+                options=config.read_options(),
+            )
         except LambdaPipelineError as error:
             raise failure(error) from None
         context.add_output_metadata(describe_cohort(answer))

@@ -17,8 +17,8 @@ from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
 from lambda_pipeline.cli.questions import quarantine_lines
 from lambda_pipeline.cohorts import CohortAnswer, read_cohort, show
 from lambda_pipeline.cohorts import ask as ask_cohort
-from lambda_pipeline.cohorts.answer import Count, shown
 from lambda_pipeline.cohorts.code_sets import code_set_names, read_code_set
+from lambda_pipeline.cohorts.counts import Count, shown
 from lambda_pipeline.cohorts.jsonschema import json_schema_text
 from lambda_pipeline.cohorts.lint import lint_cohort, read_code_sets, views_of
 from lambda_pipeline.cohorts.question import Question

@@ -1,9 +1,8 @@
 """The answer to a cohort definition: counts from one snapshot, and what is known about them.
 
-A count that is not shown, since it is small or would tell a small one (`disclosure`), is a text instead of a number.
+Its parts stand in `counts`.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,69 +10,9 @@ from typing import Any
 import pandas as pd
 
 from lambda_pipeline.cohorts.code_sets import CodeSet
+from lambda_pipeline.cohorts.counts import Cell, Count, LeftOut, Step, shown
+from lambda_pipeline.cohorts.html import to_html
 from lambda_pipeline.serving import Mode, QuarantinedResource
-
-Count = int | str
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of the attrition.
-
-    Attributes:
-        name: of the rule; of the first lines what they count.
-        remaining: persons after this line.
-        lost: persons that the line before had and this one has not.
-        excluded_alone: persons with an entry that this rule excludes, whatever the other rules say; None where the line
-            is no rule, too.
-    """
-
-    name: str
-    remaining: Count
-    lost: Count
-    excluded_alone: Count | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """Persons of one sex and age band.
-
-    Attributes:
-        sex: as the person view has it; None where it is missing.
-        age_band: such as `18-44`; `unknown` where the birth date does not decide it; None where no ages are counted.
-        persons: how many.
-    """
-
-    sex: str | None
-    age_band: str | None
-    persons: Count
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """What a criterion could not compare.
-
-    Attributes:
-        path: of the criterion in the definition.
-        reason: `other-unit`, `undecided-date`, `undecided-age` or `undated-index`.
-        count: rows; persons for `undecided-age`.
-    """
-
-    path: str
-    reason: str
-    count: Count
-
-    def __str__(self) -> str:
-        return f"{self.path}: {shown(self.count)} {LEFT_OUT[self.reason]}"
-
-
-LEFT_OUT: Mapping[str, str] = {
-    "other-unit": "rows have a value in another unit and were not compared",
-    "undecided-date": "rows have no date, or one that does not decide whether they match; they do not",
-    "undecided-age": "persons have no birth date, or one that does not decide their age; they do not match",
-    "undated-index": "rows without a date cannot be the index",
-}
-"""Reason -> what the count means, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +116,11 @@ class CohortAnswer:
         }
 
     def _repr_html_(self) -> str:
-        # Imported here: only notebooks show it.
-        from lambda_pipeline.cohorts.html import to_html  # noqa: PLC0415
-
-        return to_html(self)
-
-
-def shown(count: Count | None) -> str:
-    """A count for people; empty where there is none."""
-    if count is None:
-        return ""
-    return f"{count:,}" if isinstance(count, int) else count
+        title = f"{self.name}: {shown(self.persons)} persons"
+        as_of = f"valid as of {self.valid_as_of.isoformat(timespec='seconds')}, from {' and '.join(self.sources)}"
+        missing = f"{len(self.quarantined):,} resources are missing because they cannot be read"
+        lines = [*map(str, self.left_out), *self.notes, *([missing] if self.quarantined else [])]
+        return to_html(title, as_of, self.attrition, self.breakdown, lines)
 
 
 def _numbers(*counts: Count | None) -> list[int | None]:

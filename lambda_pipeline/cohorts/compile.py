@@ -2,11 +2,11 @@
 
     persons           one row for each person, with the first and last day of the birth
     <view>_dated      the rows of a view, with their person and the first and last day of their date
-    entries           persons with their index: one row for each way to enter
-    rule_1_<name>_c1  how many rows match a criterion, by entry
-    rule_1_<name>     the entries that a rule keeps
-    passed            each entry with the rules that keep it, and how many of them in a row from the first
-    counted           each person, with the best of the entries
+    candidates        persons with their index: several rows for a person who has several
+    rule_1_<name>_c1  how many rows match a criterion, by candidate
+    rule_1_<name>     the candidates that a rule keeps
+    passed            each candidate with the rules that keep it, and how many of them in a row from the first
+    counted           each person, with the best of the candidates
 
 The rows of the result are counts, see `question.Part`. What a definition must be like is checked in `lint`. Values are
 bound parameters; only names, whole numbers of the definition and days of ages stand in the text.
@@ -91,9 +91,9 @@ class _Compiler:
 
     def compile(self, *, persons: bool) -> Question:
         names = self._add_persons()
-        entries = self._add_entries(names)
-        rules = [self._add_rule(number, entries) for number in range(len(self.cohort.rules))]
-        counted = self._add_counted(self._add_passed(rules, entries))
+        candidates = self._add_candidates(names)
+        rules = [self._add_rule(number, candidates) for number in range(len(self.cohort.rules))]
+        counted = self._add_counted(self._add_passed(rules, candidates))
         selects = [*self._counts(names, counted), *self.reports]
         if persons:
             selects.append(sql.SQL(templates.FIND_PERSONS).format(counted=counted, rules=self._all_rules))
@@ -153,10 +153,10 @@ class _Compiler:
             return Matching(conditions, events.window, events.occurs.distinct_days)
         return Matching(conditions)
 
-    def _add_entries(self, persons: sql.Identifier) -> sql.Identifier:
+    def _add_candidates(self, persons: sql.Identifier) -> sql.Identifier:
         index = self.cohort.index
         if index is None:
-            return self._add("entries", sql.SQL(templates.ENTRIES_WITHOUT_INDEX).format(persons=persons))
+            return self._add("candidates", sql.SQL(templates.CANDIDATES_WITHOUT_INDEX).format(persons=persons))
         source, matching = self._source(index), self._matching(index)
         form = sql.SQL(templates.EVERY_EVENT if index.event == "every" else templates.ONE_EVENT)
         end = sql.SQL("max" if index.event == "last" else "min")
@@ -164,7 +164,7 @@ class _Compiler:
             "index_events", form.format(end=end, source=source, sure=matching.sure()), materialized=False
         )
         first, last = (day_number(sql.SQL(day)) for day in ("i._first", "i._last"))
-        body = sql.SQL(templates.ENTRIES).format(
+        body = sql.SQL(templates.CANDIDATES).format(
             age_low=years_between(sql.SQL("p._born_last"), first),
             age_high=years_between(sql.SQL("p._born_first"), last),
             persons=persons,
@@ -175,7 +175,7 @@ class _Compiler:
         )
         self._report(Part.UNDATED, source, undated)
         self._report_left_out(source, matching, persons, ("index",))
-        return self._add("entries", body)
+        return self._add("candidates", body)
 
     def _report(self, part: Part, source: sql.Identifier, condition: sql.Composable) -> None:
         self.reports.append(
@@ -185,24 +185,24 @@ class _Compiler:
         )
 
     def _report_left_out(
-        self, source: sql.Identifier, matching: Matching, entries: sql.Identifier, place: Place
+        self, source: sql.Identifier, matching: Matching, candidates: sql.Identifier, place: Place
     ) -> None:
-        if (other_unit := matching.other_unit(entries)) is not None:
+        if (other_unit := matching.other_unit(candidates)) is not None:
             self._report(Part.OTHER_UNIT, source, other_unit)
-        if (undecided := matching.undecided(entries)) is not None:
+        if (undecided := matching.undecided(candidates)) is not None:
             self._report(Part.UNDECIDED, source, undecided)
         self.places.append(place)
 
-    def _add_rule(self, number: int, entries: sql.Identifier) -> sql.Identifier:
+    def _add_rule(self, number: int, candidates: sql.Identifier) -> sql.Identifier:
         rule = self.cohort.rules[number]
         building = _Rule(f"rule_{number + 1}_{slug(rule.name)}".rstrip("_"))
-        holds = self._group(rule, ("rules", number), building, entries)
-        body = sql.SQL(templates.RULE).format(entries=entries, joins=sql.Composed(building.joins), holds=holds)
+        holds = self._group(rule, ("rules", number), building, candidates)
+        body = sql.SQL(templates.RULE).format(candidates=candidates, joins=sql.Composed(building.joins), holds=holds)
         return self._add(building.name, body)
 
-    def _group(self, group: Group, place: Place, rule: _Rule, entries: sql.Identifier) -> sql.Composable:
+    def _group(self, group: Group, place: Place, rule: _Rule, candidates: sql.Identifier) -> sql.Composable:
         members = [
-            self._member(member, (*place, "members", number), rule, entries)
+            self._member(member, (*place, "members", number), rule, candidates)
             for number, member in enumerate(group.members)
         ]
         match group.match:
@@ -216,35 +216,37 @@ class _Compiler:
         form = "({} >= {})" if group.match == "AT_LEAST" else "({} <= {})"
         return sql.SQL(form).format(counted, sql.Literal(group.n))
 
-    def _member(self, member: object, place: Place, rule: _Rule, entries: sql.Identifier) -> sql.Composable:
-        """A condition on the entry `e` that is true or false, never NULL."""
+    def _member(self, member: object, place: Place, rule: _Rule, candidates: sql.Identifier) -> sql.Composable:
+        """A condition on the candidate `e` that is true or false, never NULL."""
         match member:
             case Group():
-                return sql.SQL("({})").format(self._group(member, place, rule, entries))
+                return sql.SQL("({})").format(self._group(member, place, rule, candidates))
             case EventCriterion():
-                return self._event(member, place, rule, entries)
+                return self._event(member, place, rule, candidates)
             case AgeCriterion():
-                return self._age(member.age, place, entries)
+                return self._age(member.age, place, candidates)
             case SexCriterion():
                 bound = self.parameters.bind(list(member.sex), "text[]")
                 return sql.SQL("coalesce(e._sex = ANY ({}), FALSE)").format(bound)
         raise AssertionError(type(member))
 
-    def _event(self, criterion: EventCriterion, place: Place, rule: _Rule, entries: sql.Identifier) -> sql.Composable:
+    def _event(
+        self, criterion: EventCriterion, place: Place, rule: _Rule, candidates: sql.Identifier
+    ) -> sql.Composable:
         source, matching = self._source(criterion), self._matching(criterion)
         body = sql.SQL(templates.CRITERION).format(
             counted=sql.SQL("DISTINCT v._first" if criterion.occurs.distinct_days else "*"),
-            entries=entries,
+            candidates=candidates,
             source=source,
             sure=matching.sure(),
         )
         alias = sql.Identifier(f"c{len(rule.joins) + 1}")
         table = self._add(f"{rule.name}_c{len(rule.joins) + 1}", body)
         rule.joins.append(sql.SQL(templates.JOIN).format(table=table, alias=alias))
-        self._report_left_out(source, matching, entries, place)
+        self._report_left_out(source, matching, candidates, place)
         return _enough(criterion.occurs, alias)
 
-    def _age(self, age: Age, place: Place, entries: sql.Identifier) -> sql.Composable:
+    def _age(self, age: Age, place: Place, candidates: sql.Identifier) -> sql.Composable:
         low, high = self._ages(age.at)
         youngest, oldest = sql.Literal(age.at_least or 0), sql.Literal(_OLDEST if age.at_most is None else age.at_most)
         form = "coalesce({} >= {} AND {} <= {}, {})"
@@ -252,14 +254,14 @@ class _Compiler:
         possible = sql.SQL(form).format(high, youngest, low, oldest, sql.SQL("TRUE"))
         self.reports.append(
             sql.SQL(templates.COUNT_UNDECIDED_AGES).format(
-                place=sql.Literal(len(self.places)), entries=entries, sure=sure, possible=possible
+                place=sql.Literal(len(self.places)), candidates=candidates, sure=sure, possible=possible
             )
         )
         self.places.append(place)
         return sure
 
     def _ages(self, at: str) -> tuple[sql.Composable, sql.Composable]:
-        """SQL of the lowest and of the highest age that an entry `e` may have."""
+        """SQL of the lowest and of the highest age that a candidate `e` may have."""
         if at == "index":
             return sql.SQL("e._age_low"), sql.SQL("e._age_high")
         first, last = (sql.Literal(int(f"{day:%Y%m%d}")) for day in days_of(at))
@@ -268,14 +270,14 @@ class _Compiler:
             years_between(sql.SQL("e._born_first"), last),
         )
 
-    def _add_passed(self, rules: list[sql.Identifier], entries: sql.Identifier) -> sql.Identifier:
+    def _add_passed(self, rules: list[sql.Identifier], candidates: sql.Identifier) -> sql.Identifier:
         aliases = [sql.Identifier(f"r{number + 1}") for number in range(len(rules))]
         flags = [
-            sql.SQL("{}._entry IS NOT NULL AS {},\n         ").format(alias, _flag(number))
+            sql.SQL("{}._candidate IS NOT NULL AS {},\n         ").format(alias, _flag(number))
             for number, alias in enumerate(aliases)
         ]
         steps = [
-            sql.SQL("WHEN {}._entry IS NULL THEN {} ").format(alias, sql.Literal(number))
+            sql.SQL("WHEN {}._candidate IS NULL THEN {} ").format(alias, sql.Literal(number))
             for number, alias in enumerate(aliases)
         ]
         at = breakdown_age_at(self.cohort)
@@ -290,7 +292,7 @@ class _Compiler:
             steps=sql.SQL("CASE {}ELSE {} END").format(sql.Composed(steps), self._all_rules)
             if rules
             else self._all_rules,
-            entries=entries,
+            candidates=candidates,
             joins=sql.Composed(joins),
         )
         return self._add("passed", body)
@@ -304,7 +306,7 @@ class _Compiler:
 
     def _counts(self, persons: sql.Identifier, counted: sql.Identifier) -> Iterator[sql.Composable]:
         yield sql.SQL(templates.COUNT_PERSONS).format(persons=persons)
-        yield sql.SQL(templates.COUNT_ENTERED).format(counted=counted)
+        yield sql.SQL(templates.COUNT_CANDIDATES).format(counted=counted)
         for number in range(len(self.cohort.rules)):
             yield sql.SQL(templates.COUNT_RULE).format(
                 place=sql.Literal(number), step=sql.Literal(number + 1), flag=_flag(number), counted=counted

@@ -8,7 +8,8 @@ questions that differ a little are compared by nobody.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lambda_pipeline.cohorts.answer import Cell, CohortAnswer, Count, LeftOut, Step
+from lambda_pipeline.cohorts.answer import CohortAnswer
+from lambda_pipeline.cohorts.counts import Cell, Count, LeftOut, Step
 
 HIDDEN = "hidden"
 MIN_CELL = 11
@@ -50,14 +51,14 @@ class _Limit:
         remaining = [_number(step.remaining) for step in steps]
         shown = self._remaining(remaining)
         numbers = [count for count in shown if isinstance(count, int)]
-        entered = next((number for number, step in enumerate(steps) if step.excluded_alone is not None), len(steps)) - 1
+        first = next((number for number, step in enumerate(steps) if step.excluded_alone is not None), len(steps)) - 1
         protected = []
         for number, step in enumerate(steps):
             before = shown[number - 1] if number else shown[0]
             both = isinstance(before, int) and isinstance(shown[number], int)
             alone = step.excluded_alone
             if alone is not None:
-                alone = self._excluded(_number(alone), remaining[entered], shown[entered], numbers)
+                alone = self._excluded(_number(alone), remaining[first], shown[first], numbers)
             protected.append(Step(step.name, shown[number], step.lost if both else HIDDEN, alone))
         return tuple(protected)
 
@@ -75,12 +76,12 @@ class _Limit:
                 after = count
         return shown[::-1]
 
-    def _excluded(self, alone: int, entered: int, entered_shown: Count, numbers: list[int]) -> Count:
-        """A rule's own count; adds to `numbers` what the shown one tells."""
-        kept = entered - alone
+    def _excluded(self, alone: int, asked: int, asked_shown: Count, numbers: list[int]) -> Count:
+        """A rule's own count, of those whom the rules were asked about; adds to `numbers` what the shown one tells."""
+        kept = asked - alone
         if self.small(alone):
             return self.alone(alone)
-        if not isinstance(entered_shown, int) or self.small(kept) or any(self.small(abs(kept - n)) for n in numbers):
+        if not isinstance(asked_shown, int) or self.small(kept) or any(self.small(abs(kept - n)) for n in numbers):
             return HIDDEN
         numbers.append(kept)
         return alone
@@ -95,9 +96,9 @@ class _Limit:
         shown = [self.alone(count) for count in counts]
         if self.small(sum(counts)) or not any(map(self.small, counts)):
             return shown
-        candidates = sorted((count, place) for place, count in enumerate(counts) if not self.small(count))
+        others = sorted((count, place) for place, count in enumerate(counts) if not self.small(count))
         slack = sum(count - 1 for count in counts if self.small(count))
-        for count, place in candidates:
+        for count, place in others:
             shown[place] = HIDDEN
             slack += count - self.min_cell
             if slack >= self.min_cell - 2:

@@ -1,4 +1,4 @@
-"""Which rows match a criterion, over its rows `v` and the entries `e`; and which ones it cannot decide.
+"""Which rows match a criterion, over its rows `v` and the candidates `e`; and which ones it cannot decide.
 
 A row matches if all comparisons and the window hold on every day that the dates involved may stand for. A row that
 could match, but does not for certain, is left out and counted; so is a row whose number has another unit.
@@ -34,11 +34,11 @@ class Matching:
         """The row matches."""
         return _all([*(each.sure for each in self.conditions), *self._days_sure()])
 
-    def other_unit(self, entries: sql.Composable) -> sql.Composable | None:
+    def other_unit(self, candidates: sql.Composable) -> sql.Composable | None:
         """The row is left out since its value has another unit; None where no comparison names one.
 
         Args:
-            entries: SQL of what `e` is taken from, or of the persons of the rows where there are no entries.
+            candidates: SQL of what `e` is taken from, or of the persons of the rows where there are no candidates.
         """
         units = [each for each in self.conditions if each.other_unit is not None]
         if not units:
@@ -48,16 +48,16 @@ class Matching:
         if len(units) > 1:
             parts += [sql.SQL("(({}) OR ({}))").format(each.sure, each.other_unit) for each in units]
         parts.append(sql.SQL("({})").format(sql.SQL(" OR ").join(others)))
-        return _all([*parts, self._exists(entries, self._near())])
+        return _all([*parts, self._exists(candidates, self._near())])
 
-    def undecided(self, entries: sql.Composable) -> sql.Composable | None:
+    def undecided(self, candidates: sql.Composable) -> sql.Composable | None:
         """The row may match, but not for certain; None where nothing depends on a date."""
         dated = [*(each.sure for each in self.conditions if each.possible is not None), *self._days_sure()]
         if not dated:
             return None
         possible = [each.possible or each.sure for each in self.conditions]
         unsure = sql.SQL("NOT coalesce({}, FALSE)").format(_all(dated))
-        return _all([*possible, self._exists(entries, [*self._near(), unsure])])
+        return _all([*possible, self._exists(candidates, [*self._near(), unsure])])
 
     def _days_sure(self) -> list[sql.Composable]:
         parts = [] if self.window is None else _bounds(self.window, row=("_first", "_last"), index=("_last", "_first"))
@@ -69,9 +69,9 @@ class Matching:
         inside = _all(_bounds(self.window, row=("_last", "_first"), index=("_first", "_last")))
         return [sql.SQL("(v._first IS NULL OR {})").format(inside)]
 
-    def _exists(self, entries: sql.Composable, parts: Sequence[sql.Composable]) -> sql.Composable:
+    def _exists(self, candidates: sql.Composable, parts: Sequence[sql.Composable]) -> sql.Composable:
         return sql.SQL("EXISTS (SELECT 1 FROM {} AS e WHERE {})").format(
-            entries, _all([sql.SQL("e._person = v._person"), *parts])
+            candidates, _all([sql.SQL("e._person = v._person"), *parts])
         )
 
 

@@ -17,7 +17,7 @@ class Part(StrEnum):
     | part | place | text | number | n | m |
     |---|---|---|---|---|---|
     | persons | | | | persons of the view | ids that the view has several rows for |
-    | entered | | | | persons with an entry | |
+    | candidates | | | | persons with a candidate | |
     | rule | rule | | | persons that this rule and all before it keep | persons that this rule alone excludes |
     | cell | | sex | age band | persons | |
     | other_unit | criterion | | | rows | |
@@ -27,7 +27,7 @@ class Part(StrEnum):
     """
 
     PERSONS = "persons"
-    ENTERED = "entered"
+    CANDIDATES = "candidates"
     RULE = "rule"
     CELL = "cell"
     OTHER_UNIT = "other_unit"

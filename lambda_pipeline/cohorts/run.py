@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from lambda_pipeline.cohorts.answer import Cell, CohortAnswer, LeftOut, Step
+from lambda_pipeline.cohorts.answer import CohortAnswer
 from lambda_pipeline.cohorts.code_sets import CodeSet
 from lambda_pipeline.cohorts.compile import breakdown_age_at, compile_cohort
+from lambda_pipeline.cohorts.counts import Cell, LeftOut, Step
 from lambda_pipeline.cohorts.definition import AgeCriterion, Cohort, Group
 from lambda_pipeline.cohorts.disclosure import protect
 from lambda_pipeline.cohorts.document import json_path, parse_cohort, read_cohort
@@ -165,8 +166,8 @@ class _Run:
     def _steps(self, parts: Mapping[Part, Sequence[Row]], persons: int) -> tuple[Step, ...]:
         steps = [Step("all persons", persons, 0)]
         if (index := self.cohort.index) is not None:
-            (entered,) = parts[Part.ENTERED]
-            steps.append(Step(f"index: {index.event} of {index.view}", entered["n"], persons - entered["n"]))
+            (candidates,) = parts[Part.CANDIDATES]
+            steps.append(Step(f"index: {index.event} of {index.view}", candidates["n"], persons - candidates["n"]))
         rules = sorted(parts[Part.RULE], key=lambda row: int(row["place"]))
         before = int(steps[-1].remaining)
         for rule, row in zip(self.cohort.rules, rules, strict=True):

@@ -23,36 +23,36 @@ EVERY_EVENT = """\
     FROM {source} AS v
    WHERE {sure} AND v._first IS NOT NULL"""
 
-ENTRIES_WITHOUT_INDEX = """\
-  SELECT row_number() OVER () AS _entry, p.*
+CANDIDATES_WITHOUT_INDEX = """\
+  SELECT row_number() OVER () AS _candidate, p.*
     FROM {persons} AS p"""
 
-ENTRIES = """\
-  SELECT row_number() OVER () AS _entry, p.*, i._first, i._last,
+CANDIDATES = """\
+  SELECT row_number() OVER () AS _candidate, p.*, i._first, i._last,
          {age_low} AS _age_low,
          {age_high} AS _age_high
     FROM {persons} AS p JOIN {events} AS i ON i._person = p._person"""
 
 CRITERION = """\
-  SELECT e._entry, count({counted}) AS _n
-    FROM {entries} AS e JOIN {source} AS v ON v._person = e._person
+  SELECT e._candidate, count({counted}) AS _n
+    FROM {candidates} AS e JOIN {source} AS v ON v._person = e._person
    WHERE {sure}
-   GROUP BY e._entry"""
+   GROUP BY e._candidate"""
 
 RULE = """\
-  SELECT e._entry
-    FROM {entries} AS e{joins}
+  SELECT e._candidate
+    FROM {candidates} AS e{joins}
    WHERE {holds}"""
 
 JOIN = """
-    LEFT JOIN {table} AS {alias} ON {alias}._entry = e._entry"""
+    LEFT JOIN {table} AS {alias} ON {alias}._candidate = e._candidate"""
 
 PASSED = """\
   SELECT e._person, e._sex,
          {low} AS _age_low,
          {high} AS _age_high,
          {flags}{steps} AS _steps
-    FROM {entries} AS e{joins}"""
+    FROM {candidates} AS e{joins}"""
 
 COUNTED = """\
   SELECT _person, min(_sex) AS _sex,
@@ -68,7 +68,7 @@ SELECT 'persons' AS part, 0 AS place, CAST(NULL AS text) AS text, CAST(NULL AS i
        (SELECT count(*) FROM (SELECT 1 FROM {persons} GROUP BY _person HAVING count(*) > 1) AS repeated) AS m
   FROM {persons}"""
 
-COUNT_ENTERED = "SELECT 'entered', 0, NULL, NULL, count(*), 0 FROM {counted}"
+COUNT_CANDIDATES = "SELECT 'candidates', 0, NULL, NULL, count(*), 0 FROM {counted}"
 
 COUNT_RULE = """\
 SELECT 'rule', {place}, NULL, NULL, count(*) FILTER (WHERE _steps >= {step}), count(*) FILTER (WHERE NOT {flag})
@@ -86,7 +86,7 @@ SELECT {part}, {place}, NULL, NULL, count(*), 0
 
 COUNT_UNDECIDED_AGES = """\
 SELECT 'undecided', {place}, NULL, NULL, count(DISTINCT e._person), 0
-  FROM {entries} AS e
+  FROM {candidates} AS e
  WHERE NOT {sure} AND {possible}"""
 
 FIND_PERSONS = "SELECT 'person', 0, _person, NULL, 0, 0 FROM {counted} WHERE _steps = {rules}"

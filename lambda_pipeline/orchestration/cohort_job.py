@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field, model_validator
 
 from lambda_pipeline.cohorts import Cohort, CohortAnswer, ask, parse_cohort, read_cohort
-from lambda_pipeline.cohorts.answer import shown
+from lambda_pipeline.cohorts.counts import shown
 from lambda_pipeline.cohorts.disclosure import MIN_CELL
 from lambda_pipeline.errors import BadRequestError, CohortDefinitionError, LambdaPipelineError
 from lambda_pipeline.orchestration.assets import failure

@@ -28,6 +28,15 @@ def random_definition(rng: Random, pins: dict[str, str]) -> Json:
     return {**document, "code_sets": {name: pins[name] for name in used}}
 
 
+def random_where(rng: Random, comparisons: int) -> Json:
+    """A criterion with so many comparisons on one view."""
+    criterion = _events(rng, dated=False)
+    makers = {"people": _PEOPLE, "results": _RESULTS, "illnesses": _ILLNESSES}[criterion["view"]]
+    one = rng.choice(makers)
+    criterion["where"] = [(one if rng.random() < 0.6 else rng.choice(makers))(rng) for _ in range(comparisons)]
+    return criterion
+
+
 def _group(rng: Random, *, has_index: bool, depth: int) -> Json:
     members = [
         _group(rng, has_index=has_index, depth=depth + 1)

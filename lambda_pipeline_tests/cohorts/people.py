@@ -120,7 +120,7 @@ def illness(rng: Random, number: int, persons: int) -> Json:
     return resource
 
 
-def resources(rng: Random, persons: int = 40) -> list[Json]:
+def resources(rng: Random, persons: int = 28) -> list[Json]:
     """Persons, results and illnesses; some ids come twice, so that the later ones are updates."""
     return [
         *(person(rng, number) for number in range(1, persons + 1)),
@@ -129,7 +129,7 @@ def resources(rng: Random, persons: int = 40) -> list[Json]:
     ]
 
 
-def changes(rng: Random, persons: int = 40) -> list[Json]:
+def changes(rng: Random, persons: int = 28) -> list[Json]:
     """Newer versions of some of them, and a few that are new."""
     return [
         *(person(rng, rng.randint(1, persons + 1)) for _ in range(8)),

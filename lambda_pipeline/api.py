@@ -5,6 +5,7 @@ Scripts and notebooks import from here, and from nowhere else; other modules may
 
 from collections.abc import Sequence
 
+from lambda_pipeline.cohorts import Cohort, CohortAnswer, read_cohort
 from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource, ReadOptions
@@ -14,6 +15,8 @@ from lambda_pipeline.views import View, ViewFolder, read_views
 __all__ = [
     "Answer",
     "AnswerRefusedError",
+    "Cohort",
+    "CohortAnswer",
     "Counts",
     "Deployment",
     "Filter",
@@ -25,6 +28,7 @@ __all__ = [
     "Settings",
     "load_settings",
     "open_deployment",
+    "read_cohort",
     "server_urls",
 ]
 

@@ -6,13 +6,15 @@ Starts no server: `api.open_deployment` and `development.urls` find or start one
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, Unpack
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
+from lambda_pipeline.cohorts import AnyCohort, CohortAnswer, ask
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import ConfigurationError, LambdaPipelineError
-from lambda_pipeline.serving import Serving
+from lambda_pipeline.serving import ReadOptions, Serving
+from lambda_pipeline.serving.options import DEFAULTS, OptionValues
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.speed.poll import Poller
@@ -97,6 +99,24 @@ class Deployment:
                     "generation %d is published, but the overlay was not updated: %s", generation.number, error
                 )
         return generation
+
+    def ask(
+        self,
+        cohort: AnyCohort,
+        *,
+        persons: bool = False,
+        options: ReadOptions = DEFAULTS,
+        **changed: Unpack[OptionValues],
+    ) -> CohortAnswer:
+        """Count the persons that a cohort definition finds; see `cohorts.ask`, which says what is raised.
+
+        Args:
+            cohort: the definition, the path of its file, or the content of its document.
+            persons: whether the answer also has the ids of the persons.
+            options: how the question is answered.
+            changed: single options that differ, such as `mode="batch"`.
+        """
+        return ask(self.serving, cohort, persons=persons, options=options, **changed)
 
     def close(self) -> None:
         """Close pooled connections; servers keep running."""

@@ -117,6 +117,39 @@ class BadRequestError(LambdaPipelineError):
     exit_code = 3
 
 
+@dataclass(frozen=True, slots=True)
+class CohortFinding:
+    """One thing to say about a cohort definition.
+
+    Attributes:
+        code: of the check, such as `unknown-column`; stable.
+        path: JSON path inside the document, such as `$.rules[1].members[0].where[2]`.
+        reason: what is wrong, without a value of the document.
+        hint: what to write instead; may be empty.
+        warning: whether the question can be asked all the same.
+    """
+
+    code: str
+    path: str
+    reason: str
+    hint: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" + (f" ({self.hint})" if self.hint else "") + f" [{self.code}]"
+
+
+class CohortDefinitionError(LambdaPipelineError):
+    """A cohort definition that cannot be answered as it stands; lists every finding."""
+
+    code = "cohort-definition"
+    exit_code = 3
+
+    def __init__(self, name: str, findings: Sequence[CohortFinding]) -> None:
+        super().__init__("\n".join(f"{name}: {finding}" for finding in findings))
+        self.findings = tuple(findings)
+
+
 class BadDataError(LambdaPipelineError):
     """Input data that cannot be read: not JSON, no resourceType, an unknown bundle type."""
 
@@ -214,6 +247,13 @@ class GenerationUnreadableError(LambdaPipelineError):
     """What is recorded of the published generation is not what a refresh writes: somebody changed it."""
 
     code = "generation-unreadable"
+
+
+class AmbiguousPersonError(LambdaPipelineError):
+    """The person view of a cohort has several rows for one person, so nobody's age or sex is known for sure."""
+
+    code = "ambiguous-person"
+    exit_code = 3
 
 
 class ParityMismatchError(LambdaPipelineError):

@@ -53,6 +53,14 @@ def _default_view_definitions() -> Path:
     return sql_directory() / "view_definitions"
 
 
+def _default_cohorts() -> Path:
+    return sql_directory() / "cohorts"
+
+
+def _default_code_sets() -> Path:
+    return sql_directory() / "code_sets"
+
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -78,6 +86,8 @@ class Settings(BaseSettings):
     dagster_pg_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DAGSTER_PG_URL", "dagster_pg_url"))
 
     view_definitions: Path = Field(default_factory=_default_view_definitions)
+    cohorts: Path = Field(default_factory=_default_cohorts, description="Folder of the cohort definitions.")
+    code_sets: Path = Field(default_factory=_default_code_sets, description="Folder of the code sets.")
     hapi_schema: str = Field("public", description="Schema of HAPI's own tables.")
     source_timezone: str = Field("UTC", description="Zone of HAPI's JVM: its timestamps carry none.")
 
@@ -117,6 +127,12 @@ class Settings(BaseSettings):
     query_timeout_s: Seconds = 120.0
     answer_max_rows: int = Field(2_000_000, ge=1, description="Rows that one answer may have.")
     answer_max_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Bytes of text that one answer may have.")
+    disclosure_min_cell: int | None = Field(
+        None,
+        ge=0,
+        description="Counts of cohorts from 1 to below this are not shown. None stands for 11 in jobs and for none "
+        "elsewhere; 0 shows all.",
+    )
     refresh_lock_timeout_s: float = Field(3_600.0, ge=0, description="How long a refresh waits for another one to end.")
     refresh_retry_for_s: float = Field(
         4 * 3_600.0, ge=0, description="How long Dagster's refresh is repeated while a server is away; 0: never."

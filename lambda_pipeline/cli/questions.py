@@ -9,7 +9,7 @@ import click
 
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving import Answer, Mode, Operator, ReadOptions, parse_filter
+from lambda_pipeline.serving import Answer, Mode, Operator, QuarantinedResource, ReadOptions, parse_filter
 from lambda_pipeline.serving.export import StreamFormat, stream
 
 SHOWN_QUARANTINED = 10
@@ -203,11 +203,17 @@ def describe_answer(answer: Answer) -> list[str]:
             f" overlay {counts.speed_count:,} entries, {counts.overlap_count:,} of them over batch rows"
         )
     lines += [f"note: {note}" for note in answer.notes]
-    if answer.quarantined:
-        lines.append(f"warning: {len(answer.quarantined):,} resources are missing because they cannot be read:")
-        for one in answer.quarantined[:SHOWN_QUARANTINED]:
-            view = "" if one.reason.startswith(f"view {one.view}") else f" in {one.view}"
-            lines.append(f"  {one.resource}{view}: {one.reason}")
-        if len(answer.quarantined) > SHOWN_QUARANTINED:
-            lines.append(f"  and {len(answer.quarantined) - SHOWN_QUARANTINED:,} more (lambda-pipeline status --json)")
+    return [*lines, *quarantine_lines(answer.quarantined)]
+
+
+def quarantine_lines(quarantined: Sequence[QuarantinedResource]) -> list[str]:
+    """Which resources are missing from an answer, in lines for people; none where none is."""
+    if not quarantined:
+        return []
+    lines = [f"warning: {len(quarantined):,} resources are missing because they cannot be read:"]
+    for one in quarantined[:SHOWN_QUARANTINED]:
+        view = "" if one.reason.startswith(f"view {one.view}") else f" in {one.view}"
+        lines.append(f"  {one.resource}{view}: {one.reason}")
+    if len(quarantined) > SHOWN_QUARANTINED:
+        lines.append(f"  and {len(quarantined) - SHOWN_QUARANTINED:,} more (lambda-pipeline status --json)")
     return lines

@@ -51,7 +51,7 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
 
     @dg.op(description="Recomputes resources from HAPI's tables and compares them with what is served.")
     def run_parity_check(context: dg.OpExecutionContext, config: ParityOptions, deployment: DeploymentResource) -> None:
-        _refuse_environment(context)
+        refuse_environment(context)
         sample = None if config.everything else config.sample or settings.parity_sample or DEFAULT_SAMPLE
         serving = deployment.get().serving
         try:
@@ -72,7 +72,7 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
         return dg.RunConfig(ops={"run_parity_check": config})
 
     @dg.job(
-        config=_saying_why(parity_check_config),
+        config=saying_why(parity_check_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "check"},
         description=describe_with_example(
@@ -113,7 +113,7 @@ def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
         return dg.RunConfig(ops={"run_view_query": config})
 
     @dg.job(
-        config=_saying_why(view_query_config),
+        config=saying_why(view_query_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "query"},
         description=describe_with_example(
@@ -146,7 +146,7 @@ def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
         return dg.RunConfig(ops={"run_sql_query": config})
 
     @dg.job(
-        config=_saying_why(sql_query_config),
+        config=saying_why(sql_query_config),
         executor_def=dg.in_process_executor,
         tags={"kind": "query"},
         description=describe_with_example(
@@ -160,7 +160,7 @@ def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
     return sql_query
 
 
-def _saying_why(mapping: dg.ConfigMapping) -> dg.ConfigMapping:
+def saying_why(mapping: dg.ConfigMapping) -> dg.ConfigMapping:
     """The same mapping, which refuses config by Dagster's own error: Dagster hides the message of any other one."""
 
     def map_config(config: Any) -> Any:
@@ -183,14 +183,15 @@ def _reason(message: str) -> str:
     return message.removeprefix("Value error, ").removeprefix("Input ")
 
 
-def _refuse_environment(context: dg.OpExecutionContext) -> None:
+def refuse_environment(context: dg.OpExecutionContext) -> None:
+    """End a run whose config reads environment variables."""
     if hits := environment_references(context.run.run_config):
         raise dg.Failure(f"run config may not read environment variables: {', '.join(hits)}", allow_retries=False)
 
 
 def _run_question(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:
     """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
-    _refuse_environment(context)
+    refuse_environment(context)
     try:
         answer = ask()
         name = options.name or f"{context.job_name}-{context.run.run_id}"

@@ -3,10 +3,11 @@
 from lambda_pipeline.serving.answer import Answer, Counts, Mode, QuarantinedResource
 from lambda_pipeline.serving.filters import Filter, Operator, parse_filter
 from lambda_pipeline.serving.options import ReadOptions
-from lambda_pipeline.serving.service import Serving
+from lambda_pipeline.serving.service import Composition, Serving
 
 __all__ = [
     "Answer",
+    "Composition",
     "Counts",
     "Filter",
     "Mode",

@@ -4,9 +4,9 @@ When an answer may be given is decided in `read`, how both layers meet in `merge
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self, Unpack
 
 from psycopg import sql
@@ -29,6 +29,21 @@ from lambda_pipeline.serving.statement import Limits, Result, errors_of_queries,
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.views.view import Column, View
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A statement that this project composed over views by their names.
+
+    Attributes:
+        statement: one SELECT, with `%(name)s` for each parameter.
+        parameters: their values; no name begins with `lp:`.
+        columns: of its rows.
+    """
+
+    statement: sql.Composed
+    parameters: Mapping[str, Any]
+    columns: Sequence[Column]
 
 
 class Serving:
@@ -144,6 +159,49 @@ class Serving:
             answer = _make_answer(read, options.mode, rows, columns, total, counts)
         question = question_of_sql(statement, values, options)
         return replace(answer, question=question, seconds=time.monotonic() - began)
+
+    def compute(
+        self,
+        views: Sequence[str],
+        compose: Callable[[Mapping[str, View]], Composition],
+        *,
+        options: ReadOptions = DEFAULTS,
+        **changed: Unpack[OptionValues],
+    ) -> Answer:
+        """Rows of a statement that this project composes from the views as they are read, each of them merged.
+
+        It runs as that of a question does: on one snapshot, read-only, within the limits. Nothing guards it, so no text
+        of a user may be in it other than as a parameter.
+
+        Args:
+            views: the views that it reads.
+            compose: gives the statement, from these views by name with the columns that they have in this snapshot.
+            options: how the question is answered.
+            changed: single options that differ, such as `mode="batch"`.
+
+        Raises:
+            BadRequestError: an unknown view, or as `compose`.
+            AnswerRefusedError: the answer cannot be shown to be right; see its subclasses.
+            AnswerTooLargeError: more rows or bytes than the settings allow.
+            QueryFailedError: PostgreSQL ended the query.
+        """
+        began = time.monotonic()
+        options = replace(options, **changed)
+        with self._open(views, self._published_digests(), options) as read:
+            composition = compose({name: merge_input.view for name, merge_input in read.inputs.items()})
+            inputs = [read.inputs[name] for name in views]
+            limited = sql.SQL("SELECT * FROM ({}\n) AS answer LIMIT {}").format(
+                composition.statement, sql.Literal(options.limit)
+            )
+            rows = self._execute(read, *_over(inputs, limited, composition.parameters)).rows
+            answer = _make_answer(read, options.mode, rows, composition.columns, len(rows), None)
+        return replace(answer, seconds=time.monotonic() - began)
+
+    def known_views(self) -> dict[str, View]:
+        """The views that may be asked, by name: as they are published, else as their files define them."""
+        generation = self.generation()
+        published_views = {name: known.view for name, known in generation.views.items()} if generation else {}
+        return {**self.views, **published_views}
 
     def generation(self) -> Generation | None:
         """The published generation; None before the first."""

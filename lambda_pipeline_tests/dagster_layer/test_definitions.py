@@ -58,6 +58,7 @@ def test_assets_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
         "parity_check",
         "view_query",
         "sql_query",
+        "cohort_query",
     }
     nightly = definitions.resolve_schedule_def("nightly")
     assert (nightly.job_name, nightly.cron_schedule, nightly.execution_timezone) == (

@@ -20,6 +20,8 @@ import dagster as dg
 import pytest
 import yaml
 
+from lambda_pipeline.cohorts.code_sets import CodeSetFile
+from lambda_pipeline.cohorts.document import parse_cohort, parse_text
 from lambda_pipeline.database import Database
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline.demo.hospital.population import populate
@@ -171,9 +173,16 @@ def test_python_examples_run(block: Block, reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("block", [each for each in BLOCKS if each.language == "yaml"], ids=str)
-def test_configs_of_jobs_are_valid(block: Block) -> None:
-    job = build_definitions(Settings()).resolve_job_def("view_query")
-    assert dg.validate_run_config(job, yaml.safe_load(block.text))
+def test_configs_of_jobs_and_definitions_are_valid(block: Block) -> None:
+    content = parse_text(block.text, name=str(block))
+    if "rules" in content:
+        assert parse_cohort(content)
+    elif "codes" in content:
+        assert CodeSetFile.model_validate(content)
+    else:
+        name = "cohort_query" if block.text.startswith("# cohort_query") else "view_query"
+        job = build_definitions(Settings()).resolve_job_def(name)
+        assert dg.validate_run_config(job, yaml.safe_load(block.text))
 
 
 def test_pages_have_commands_and_examples() -> None:

@@ -226,7 +226,7 @@ state = state and self.overlay.publish(
         "a refresh does not write down the keys of what changed",
         "batch.refresh:_Refresh._record_keys",
         "record_changed_keys(self.connection, self.filler.tables, changed, found.recorded)",
-        "pass",
+        "None",
         ("oddities",),
     ),
     Mutant(

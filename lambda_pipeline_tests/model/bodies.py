@@ -77,6 +77,8 @@ def toggled(kind: str, made: Body) -> Body:
 def raw(kind: str, number: int) -> tuple[str | None, Body, dict[str, Any]]:
     """Text, what can be read of it, and how it is stored."""
     plain = body(kind, 1)
+    # `people` asks for a gender that is text; no other view of a patient reads it.
+    partly = {**body(kind, 0), "gender": 5}
     text = json.dumps(plain, default=str).replace('"170.50"', "170.50")
     stored: list[tuple[str | None, Body, dict[str, Any]]] = [
         ('{"resourceType": ', UNREADABLE, {}),
@@ -86,5 +88,6 @@ def raw(kind: str, number: int) -> tuple[str | None, Body, dict[str, Any]]:
         (None, plain, {"encoding": "JSONC", "large_object": gzip.compress(text.encode())}),
         (None, UNREADABLE, {"encoding": "JSONC", "large_object": b"not gzip"}),
         (None, plain, {"large_object": text.encode()}),
+        (json.dumps(partly, default=str).replace('"170.50"', "170.50"), partly, {}),
     ]
     return stored[number % len(stored)]

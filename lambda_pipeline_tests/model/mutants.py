@@ -90,6 +90,13 @@ merge_input = replace(
         ("swaps",),
     ),
     Mutant(
+        "an overlay that no poll has compared with the generation is used",
+        "speed.coverage:find_gap",
+        "state.compared_with != generation.number and not covers_all(generation, state)",
+        "False",
+        ("oddities",),
+    ),
+    Mutant(
         "the window is read from another table than the generation's",
         "serving.read:_LiveRead._require_source",
         "broken = self.generation.mark.find_break(self.mark)",
@@ -150,6 +157,13 @@ merge_input = replace(
         "speed.flatten_changes:_all_at_once",
         "sql.Literal(name)",
         "sql.Literal(min(views))",
+    ),
+    Mutant(
+        "a resource that one view cannot read spoils the other views",
+        "speed.flatten_changes:_Page.read",
+        "self._unreadable.setdefault(failed.key, {})[name] = failed",
+        "self._unreadable[failed.key] = dict.fromkeys(self._views, failed)",
+        ("oddities",),
     ),
     Mutant(
         "the mark moves before the entries are there",

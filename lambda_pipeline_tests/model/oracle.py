@@ -100,11 +100,11 @@ def people(resource: Resource, logical_id: str, _: int, body: Body) -> list[Row]
     if body.get("active") is not True:
         return []
     families = [name["family"] for name in body.get("name", ()) if "family" in name]
-    return [(logical_id, body.get("gender"), body.get("birthDate"), families[0] if families else None)]
+    return [(logical_id, _gender(body), body.get("birthDate"), families[0] if families else None)]
 
 
 def everybody(resource: Resource, logical_id: str, _: int, body: Body) -> list[Row]:
-    return [(logical_id, body.get("gender"), body.get("active"))]
+    return [(logical_id, _gender(body), body.get("active"))]
 
 
 def given_names(resource: Resource, logical_id: str, _: int, body: Body) -> list[Row]:
@@ -137,6 +137,13 @@ def bare_heights(resource: Resource, logical_id: str, _: int, body: Body) -> lis
 
 def versions(resource: Resource, logical_id: str, version: int, body: Body) -> list[Row]:
     return [(logical_id, str(version), _tags(resource))]
+
+
+def _gender(body: Body) -> str | None:
+    gender = body.get("gender")
+    if gender is not None and not isinstance(gender, str):
+        raise BadValueError
+    return gender
 
 
 def _patient(body: Body) -> str | None:

@@ -92,7 +92,7 @@ ARGUMENTS: Mapping[str, Sequence[st.SearchStrategy[Any]]] = {
     "replace": (_kind, _number, _shape, _place),
     "lose_version": (_kind, _number, _place),
     "bare_delete": (_kind, _number, _place),
-    "raw": (_kind, _number, st.integers(0, 6), _place),
+    "raw": (_kind, _number, st.sampled_from((0, 1, 2, 3, 4, 5, 6, 7, 7, 7)), _place),
     "rewrite": (_kind, _number, st.integers(0, 3), _shape, _place),
     "expunge": (_kind, _number, st.integers(0, 1), _place),
     "tag": (_tagged, _number, _tag, _place),

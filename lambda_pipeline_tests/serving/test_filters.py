@@ -1,7 +1,7 @@
 """Filters select exactly the rows they say, in PostgreSQL, and refuse what does not fit a column."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -177,12 +177,20 @@ def test_order_of_text_does_not_hang_on_the_databases_locale(operator: Operator)
         ("value", "gt", "", "not a number"),
         ("rank", "eq", "1.0", "not a whole number"),
         ("rank", "eq", True, "not a whole number"),
+        ("rank", "eq", 2.0, "not a whole number"),
+        ("rank", "eq", Decimal(2), "not a whole number"),
         ("rank", "eq", "2147483648", "out of the range of integer"),
         ("big", "eq", "9223372036854775808", "out of the range of bigint"),
         ("deceased", "eq", "yes", "neither true nor false"),
         ("deceased", "eq", 1, "neither true nor false"),
         ("recorded", "eq", "2026-01-31T08:00:00", "zone"),
         ("recorded", "eq", "2026-01-31", "zone"),
+        ("recorded", "eq", "1769846400", "zone"),
+        ("recorded", "eq", 1769846400, "zone"),
+        ("recorded", "eq", date(2026, 1, 31), "zone"),
+        ("seen", "eq", date(2026, 1, 31), "without a zone"),
+        ("taken", "eq", 30600, "not a time of day"),
+        ("taken", "eq", time(8, 30, tzinfo=UTC), "not a time of day"),
         ("recorded", "eq", "2026-W05-6T08:00:00Z", "zone"),
         ("recorded", "eq", "2026-02-30T08:00:00Z", "zone"),
         ("recorded", "eq", "2026-01-31T08:00:00.1234567Z", "zone"),
@@ -190,6 +198,8 @@ def test_order_of_text_does_not_hang_on_the_databases_locale(operator: Operator)
         ("recorded", "eq", datetime(2026, 1, 31), "zone"),  # noqa: DTZ001 (a naive moment is the point)
         ("birth_date", "eq", "1970", "not a date"),
         ("birth_date", "eq", "31.01.1970", "not a date"),
+        ("birth_date", "eq", "86400", "not a date"),
+        ("birth_date", "eq", 86400, "not a date"),
         ("birth_date", "eq", datetime(1970, 1, 31, tzinfo=UTC), "not a date"),
         ("gender", "eq", "a\x00b", "cannot hold"),
         ("gender", "eq", "\ud800", "cannot hold"),

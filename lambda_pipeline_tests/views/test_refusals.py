@@ -109,6 +109,7 @@ def test_the_caret_is_in_the_line_that_is_wrong() -> None:
         (select(forEach="name", repeat=["contact"]), "$.select[0]", "exclude each other"),
         (select(forEach=1), "$.select[0].forEach", "expected a string"),
         (select(repeat="contact"), "$.select[0].repeat", "expected a JSON array"),
+        (select(column="id"), "$.select[0].column", "expected a JSON array"),
         (select(repeat=["$this"]), "$.select[0].repeat[0]", "cannot be repeated"),
         (select(repeat=["contact.where(telecom.first().exists())"]), "$.select[0].repeat[0]", "cannot be repeated"),
         (select(repeat=["contct"]), "$.select[0].repeat[0]", "no element 'contct'"),

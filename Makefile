@@ -23,7 +23,7 @@ PYTEST  ?=
 COVERAGE ?=
 SOAK     = $(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-.PHONY: help setup demo test test-model soak dev stop clean lint docs lock bench
+.PHONY: help setup demo test test-model test-hapi soak dev stop clean lint docs lock bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,12 +36,15 @@ demo: $(STAMP) ## the whole pipeline in a minute: data, one night, one morning, 
 
 # Every worker has servers of its own, so the number of workers changes the time a run takes, never its result.
 test: $(STAMP) ## the tests, on embedded servers; TESTS=path for a part of them, WORKERS=1, COVERAGE=1
-	@$(PYTHON) -m pytest $(TESTS) -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not campaign" \
+	@$(PYTHON) -m pytest $(TESTS) -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not campaign and not hapi" \
 	  $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
 test-model: $(STAMP) ## the model's long campaign and all seeded mistakes; MINUTES=10 adds random histories, SEED=number
 	@$(PYTHON) -m pytest lambda_pipeline_tests/model -m campaign $(PYTEST)
 	if [ -n "$(MINUTES)" ]; then $(SOAK); fi
+
+test-hapi: $(STAMP) ## a real HAPI under random requests, against its own REST answers; needs Java 17 and Maven, else it skips
+	@$(PYTHON) -m pytest lambda_pipeline_tests/hapi_server -m hapi -rs $(PYTEST)
 
 soak: $(STAMP) ## random histories against the model; MINUTES=30, SEED=number for the same ones again
 	@$(SOAK)

@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "ask": ("cohorts", "Count the persons that the cohort definition in FILE finds."),
     "cohorts": ("cohorts", "Check cohort definitions, and show what they may contain."),
-    "views": ("views", "Check, show, run, list and drop view definitions."),
+    "views": ("views", "Check, show, run, test, list and drop view definitions."),
     "load": (
         "load",
         "Put FHIR FILES into the embedded source: NDJSON, bundles, single resources; also gzipped.",

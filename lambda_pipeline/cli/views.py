@@ -14,6 +14,7 @@ from lambda_pipeline.batch.view_status import drop_retired, view_statuses
 from lambda_pipeline.cli.deployed import opened
 from lambda_pipeline.cli.documents import echo_bad_lines, run
 from lambda_pipeline.cli.status import views_table
+from lambda_pipeline.cli.view_pages import print_scaffold, write_dictionary
 from lambda_pipeline.database import Database
 from lambda_pipeline.development import embedded
 from lambda_pipeline.errors import Problem, ViewDefinitionError
@@ -31,6 +32,10 @@ Definition = click.Path(exists=True, dir_okay=False, readable=True, path_type=Pa
 @click.group()
 def views() -> None:
     """Check, show, run, test, list and drop view definitions."""
+
+
+views.add_command(write_dictionary)
+views.add_command(print_scaffold)
 
 
 @views.command("lint")

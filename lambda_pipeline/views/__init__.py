@@ -13,6 +13,7 @@ Read in this order; each module uses only modules before it:
 6. `columns` (types of columns), `definition_reader` (JSON -> model), `view_tests` (the model of a view's tests),
    `view`, `select_builder` (model -> SELECT), `table_limits` (what a table can hold), `compiler` (JSON -> view),
    `tests_reader` (YAML -> tests) and `folder` (all files).
+7. For authors: `scaffold` (a first definition of a resource type) and `dictionary` (views as a page).
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4, R4B or R5. Choices where the specifications leave room,
 and differences:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "settings": ("settings", "Show every setting, its value and where that comes from."),
     "status": ("status", "Show what is published, how fresh answers are, and what is wrong."),
+    "report": ("report", "Write one page: freshness, overlay, refreshes, parity, quarantine, biggest views."),
     "refresh": ("refresh", "Build or refresh all views and publish them as one generation."),
     "poll": ("poll", "Capture what changed in HAPI since the last poll, once."),
     "parity": ("parity", "Compare what is served with a recompute from HAPI's tables, resource by resource."),

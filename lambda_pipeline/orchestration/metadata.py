@@ -15,6 +15,7 @@ from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, 
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.operations.parity import Parity, ViewParity
+from lambda_pipeline.operations.report import Report
 from lambda_pipeline.operations.view_tests import TestOutcome
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.cells import to_json
@@ -247,4 +248,17 @@ def describe_tests(outcomes: Sequence[TestOutcome]) -> dict[str, Any]:
         "rows": sum(each.rows for each in outcomes),
         "resources": ", ".join(key for each in outcomes for key in each.resources) or "none",
         "problem": "; ".join(problems) or ("none" if outcomes else "not run: the log of the refresh says why"),
+    }
+
+
+def describe_report(report: Report) -> Metadata:
+    """The counts of an operations report."""
+    status = report.status
+    return {
+        "healthy": status.healthy,
+        "problems": "; ".join(status.problems) or "none",
+        "generation": status.generation.number if status.generation else 0,
+        "overlay_entries": status.overlay.entry_count if status.overlay else 0,
+        "quarantined": len(status.quarantined),
+        "mismatches": sum(each.mismatches for each in report.parities),
     }

@@ -9,25 +9,22 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import click
 import psycopg
-from psycopg import sql
 
 from lambda_pipeline.database import Connection, reason
 from lambda_pipeline.errors import QueryFailedError
+from lambda_pipeline.operations.view_examples import Row, select_rows
 from lambda_pipeline.source.blame import Blame, is_data_error
 from lambda_pipeline.source.documents import documents_relation
-from lambda_pipeline.source.ndjson import Line, read_lines
+from lambda_pipeline.source.ndjson import read_lines
 from lambda_pipeline.source.tables import ResourceRelation
 from lambda_pipeline.views import View
 from lambda_pipeline.views.narrowing import first_columns
 
 PAGE = 1_000
 SHOWN_BAD_LINES = 100
-
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +61,19 @@ def run(connection: Connection, view: View, path: Path) -> tuple[list[Row], list
         bad += [BadLine(number, problem) for number, problem in problems.items() if problem]
         page = [line for line in read if not problems[line.number]]
         try:
-            rows += _rows(connection, view, page)
+            rows += select_rows(connection, view, [line.text for line in page])
         except psycopg.Error as error:
             if not is_data_error(error):
                 raise QueryFailedError(reason(error)) from None
             for line in page:
                 try:
-                    rows += _rows(connection, view, [line])
+                    rows += select_rows(connection, view, [line.text])
                 except psycopg.Error as line_error:
                     if not is_data_error(line_error):
                         raise QueryFailedError(reason(line_error)) from None
                     alone = ResourceRelation(documents_relation(view.resource), {"documents": [line.text]})
                     bad.append(BadLine(line.number, blame.find(alone, line_error.sqlstate or "")[1]))
     return rows, sorted(bad, key=lambda line: line.number)
-
-
-def _rows(connection: Connection, view: View, lines: Sequence[Line]) -> list[Row]:
-    statement = sql.SQL("SELECT {} FROM ({}\n) AS answer").format(
-        sql.SQL(", ").join(sql.Identifier(column.name) for column in view.columns),
-        view.select(documents_relation(view.resource)),
-    )
-    with connection.transaction():
-        return connection.execute(statement, {"documents": [line.text for line in lines]}).fetchall()
 
 
 def _find_problem(text: str | None) -> str:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "settings": ("settings", "Show every setting, its value and where that comes from."),
     "status": ("status", "Show what is published, how fresh answers are, and what is wrong."),
+    "report": ("report", "Write one page: freshness, overlay, refreshes, parity, quarantine, biggest views."),
     "refresh": ("refresh", "Build or refresh all views and publish them as one generation."),
     "poll": ("poll", "Capture what changed in HAPI since the last poll, once."),
     "parity": ("parity", "Compare what is served with a recompute from HAPI's tables, resource by resource."),
@@ -40,7 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "ask": ("cohorts", "Count the persons that the cohort definition in FILE finds."),
     "cohorts": ("cohorts", "Check cohort definitions, and show what they may contain."),
-    "views": ("views", "Check, show, run, list and drop view definitions."),
+    "views": ("views", "Check, show, run, test, list and drop view definitions."),
     "load": (
         "load",
         "Put FHIR FILES into the embedded source: NDJSON, bundles, single resources; also gzipped.",

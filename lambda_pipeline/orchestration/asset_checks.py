@@ -1,4 +1,6 @@
-"""Asset checks: what a person should look at although no run failed. Only `parity` and `definition` are errors.
+"""Asset checks: what a person should look at although no run failed.
+
+Only `parity`, `definition` and tests of views (`test_...`) are errors; a file of tests may make its own warnings.
 
 Conditions that must hold before a generation is published do not belong here: a check runs after the publication, and
 the refresh itself decides about them. The comparison behind parity is in `operations/parity.py`.
@@ -12,9 +14,11 @@ from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import HapiUnavailableError, LambdaPipelineError, RedisUnavailableError, SourceError
 from lambda_pipeline.operations.parity import Parity
+from lambda_pipeline.operations.view_tests import TestOutcome
 from lambda_pipeline.orchestration import metadata
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.tick import Tick
+from lambda_pipeline.views import View
 
 ROWS_PLAUSIBLE = "rows_plausible"
 QUARANTINE_EMPTY = "quarantine_empty"
@@ -26,6 +30,8 @@ COVERAGE = "coverage"
 LAG = "lag"
 REDIS_POLICY = "redis_policy"
 SOURCE = "source"
+TEST = "test_"
+"""The checks of a file of tests begin with this."""
 
 LEAST_SHARE_OF_ROWS = 0.5
 """A view with less than this share of the rows of the last generation fails `rows_plausible`."""
@@ -106,6 +112,42 @@ def check_batch_view(key: dg.AssetKey, generation: Generation, before: Generatio
             metadata={change: ", ".join(names) for change, names in changes.items()},
         ),
     ]
+
+
+def specs_of_tests(key: dg.AssetKey, view: View) -> list[dg.AssetCheckSpec]:
+    """One check for each test in the view's file of tests; its examples are one check."""
+    cases = view.tests.cases() if view.tests else ()
+    return [dg.AssetCheckSpec(f"{TEST}{case.name}", asset=key, description=case.text) for case in cases]
+
+
+def results_of_tests(key: dg.AssetKey, view: View, outcomes: Sequence[TestOutcome]) -> list[dg.AssetCheckResult]:
+    """Results of `specs_of_tests`.
+
+    Args:
+        key: of the asset.
+        view: with its tests.
+        outcomes: of the tests of all views; a test without one could not run.
+    """
+    if view.tests is None:
+        return []
+    severity = dg.AssetCheckSeverity.WARN if view.tests.severity == "warn" else dg.AssetCheckSeverity.ERROR
+    results = []
+    for case in view.tests.cases():
+        own = [each for each in outcomes if each.view == view.name and _belongs(each, case.name)]
+        results.append(
+            dg.AssetCheckResult(
+                check_name=f"{TEST}{case.name}",
+                asset_key=key,
+                passed=bool(own) and all(outcome.passed for outcome in own),
+                severity=severity,
+                metadata=metadata.describe_tests(own),
+            )
+        )
+    return results
+
+
+def _belongs(outcome: TestOutcome, case: str) -> bool:
+    return outcome.test == case or (case == "examples" and outcome.test.startswith("example "))
 
 
 def definition_result(key: dg.AssetKey, problem: str) -> dg.AssetCheckResult:

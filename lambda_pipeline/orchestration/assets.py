@@ -25,6 +25,7 @@ from lambda_pipeline.operations.notify import Notice, Notifier
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode, check_parity
 from lambda_pipeline.operations.parity_record import record_parity
 from lambda_pipeline.operations.persistent_refresh import FailedAttempt, refresh_persistently
+from lambda_pipeline.operations.view_tests import run_tests
 from lambda_pipeline.orchestration import asset_checks, metadata
 from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.settings import Settings
@@ -100,7 +101,8 @@ def pipeline_assets(folder: ViewFolder, settings: Settings) -> list[dg.AssetSpec
             batch.append(broken_view(batch_key(name), "batch", problem))
             merged.append(broken_view(merged_key(name), "merged", problem, deps=[batch_key(name)]))
     speed = [speed_layer(types, settings)] if settings.speed_layer else []
-    return [*map(hapi_resources, types), batch_views(batch), *speed, *merged]
+    tests = [check for view in folder.views for check in asset_checks.specs_of_tests(batch_key(view.name), view)]
+    return [*map(hapi_resources, types), batch_views(batch, tests), *speed, *merged]
 
 
 def hapi_resources(resource_type: str) -> dg.AssetSpec:
@@ -158,13 +160,18 @@ class Refresh(dg.Config):
     full: bool = False
 
 
-def batch_views(specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
-    """The one step that makes a generation: all views from one snapshot, published by one commit."""
+def batch_views(specs: Sequence[dg.AssetSpec], tests: Sequence[dg.AssetCheckSpec] = ()) -> dg.AssetsDefinition:
+    """The one step that makes a generation: all views from one snapshot, published by one commit.
+
+    Args:
+        specs: of the views.
+        tests: the checks of their files of tests.
+    """
 
     @dg.multi_asset(
         name="batch_views",
         specs=specs,
-        check_specs=[check for spec in specs for check in asset_checks.batch_check_specs(spec.key)],
+        check_specs=[*(check for spec in specs for check in asset_checks.batch_check_specs(spec.key)), *tests],
         can_subset=True,
         pool=REFRESH_POOL,
         description="Refreshes every view and publishes them together, whichever of them are selected.",
@@ -264,11 +271,13 @@ def _refresh_selected(
     for event in source_events(generation, {key.path[-1] for key in context.selected_asset_keys}):
         context.log_event(event)
     problems = definition_problems(deployment, generation)
+    tests = _test_views(context, deployment)
     for name, view in sorted(generation.views.items()):
         key = batch_key(name)
         results = [
             *asset_checks.check_batch_view(key, generation, before),
             asset_checks.definition_result(key, problems.get(name, "")),
+            *tests.get(key, ()),
         ]
         results = [result for result in results if (key, result.check_name) in selected]
         if key not in context.selected_asset_keys:
@@ -284,9 +293,28 @@ def _refresh_selected(
     for name, problem in problems.items():
         if name not in generation.views and (batch_key(name), asset_checks.DEFINITION) in selected:
             yield asset_checks.definition_result(batch_key(name), problem)
+    for key, results in tests.items():
+        if key.path[-1] not in generation.views:
+            yield from (result for result in results if (key, result.check_name) in selected)
     if context.selected_asset_keys and problems:
         _report_parity(context.instance, deployment, generation)
         raise _incomplete(generation, problems)
+
+
+def _test_views(
+    context: dg.AssetExecutionContext, deployment: Deployment
+) -> dict[dg.AssetKey, list[dg.AssetCheckResult]]:
+    """Results of the tests of all views, by the key of the view; without outcomes where they could not run at all."""
+    try:
+        outcomes = run_tests(deployment.database, deployment.views)
+    except LambdaPipelineError as error:
+        context.log.warning("the tests of views could not run: %s", error)
+        outcomes = []
+    return {
+        key: asset_checks.results_of_tests(key, view, outcomes)
+        for view in deployment.views
+        if (key := batch_key(view.name)) and view.tests
+    }
 
 
 def _warn_of_attempt(context: dg.AssetExecutionContext, deployment: Deployment, attempt: FailedAttempt) -> None:

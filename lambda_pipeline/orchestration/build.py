@@ -6,6 +6,7 @@ from lambda_pipeline.orchestration.assets import parity_checks, pipeline_assets,
 from lambda_pipeline.orchestration.cohort_job import cohort_query_job
 from lambda_pipeline.orchestration.jobs import nightly_refresh, parity_check_job, query_jobs
 from lambda_pipeline.orchestration.notifications import notification_sensors
+from lambda_pipeline.orchestration.report_asset import operations_report
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource, deployed_views
 from lambda_pipeline.orchestration.schedules import nightly_schedule
 from lambda_pipeline.orchestration.sensors import capture_sensor
@@ -23,7 +24,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     folder = deployed_views(settings.view_definitions)
     names = view_names(folder)
     return dg.Definitions(
-        assets=pipeline_assets(folder, settings),
+        assets=[*pipeline_assets(folder, settings), operations_report(names)],
         asset_checks=[parity_checks(name, settings) for name in names] if settings.parity_sample else [],
         jobs=[nightly_refresh(names, settings), parity_check_job(settings), *query_jobs(folder), cohort_query_job()],
         schedules=[nightly_schedule(settings)],

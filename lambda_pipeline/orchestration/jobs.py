@@ -27,6 +27,7 @@ from lambda_pipeline.orchestration.launch_config import (
     environment_references,
     view_query_model,
 )
+from lambda_pipeline.orchestration.report_asset import OPERATIONS_REPORT
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import write
@@ -37,12 +38,15 @@ NIGHTLY_REFRESH = "nightly_refresh"
 
 
 def nightly_refresh(views: Sequence[str], settings: Settings) -> Any:
-    """One generation, and then a sampled comparison of both layers with the source."""
+    """One generation, and then a sampled comparison of both layers with the source, and the report."""
     parity = [spec.key for spec in parity_check_specs(views)] if settings.parity_sample else []
     return dg.define_asset_job(
         NIGHTLY_REFRESH,
-        selection=dg.AssetSelection.groups("batch") | dg.AssetSelection.checks(*parity),
-        description="One generation: every view from one snapshot, published together; then the parity check.",
+        selection=dg.AssetSelection.groups("batch")
+        | dg.AssetSelection.checks(*parity)
+        | dg.AssetSelection.assets(OPERATIONS_REPORT),
+        description="One generation: every view from one snapshot, published together; then the parity check, and the "
+        "operations report.",
     )
 
 

@@ -15,6 +15,8 @@ from lambda_pipeline.batch.generation import SCHEMA, Generation, PublishedView, 
 from lambda_pipeline.deployment import Deployment
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.operations.parity import Parity, ViewParity
+from lambda_pipeline.operations.report import Report
+from lambda_pipeline.operations.view_tests import TestOutcome
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.cells import to_json
 from lambda_pipeline.speed.tick import Tick
@@ -236,3 +238,27 @@ def _cell(value: object) -> str | int | bool | None:
     if value is None or isinstance(value, str | bool | int):
         return value
     return to_json(value).strip('"')
+
+
+def describe_tests(outcomes: Sequence[TestOutcome]) -> dict[str, Any]:
+    """What the tests of one check found: counts, keys of resources, and what is wrong; no values."""
+    problems = [f"{each.test}: {each.problem}" for each in outcomes if each.problem]
+    return {
+        "tests": len(outcomes),
+        "rows": sum(each.rows for each in outcomes),
+        "resources": ", ".join(key for each in outcomes for key in each.resources) or "none",
+        "problem": "; ".join(problems) or ("none" if outcomes else "not run: the log of the refresh says why"),
+    }
+
+
+def describe_report(report: Report) -> Metadata:
+    """The counts of an operations report."""
+    status = report.status
+    return {
+        "healthy": status.healthy,
+        "problems": "; ".join(status.problems) or "none",
+        "generation": status.generation.number if status.generation else 0,
+        "overlay_entries": status.overlay.entry_count if status.overlay else 0,
+        "quarantined": len(status.quarantined),
+        "mismatches": sum(each.mismatches for each in report.parities),
+    }

@@ -10,8 +10,10 @@ Read in this order; each module uses only modules before it:
 4. SQL of parts: `sql_text`, `shapes` (the check of JSON shapes), `temporal_checks`, `temporal`, `quantities`,
    `collection_sql`, `value_sql`, `reference_keys`, `row_source`, `place`, `jsonpath_criteria`.
 5. `path_lowering` and `lowering`: typed tree -> SQL.
-6. `columns` (types of columns), `definition_reader` (JSON -> model), `view`, `select_builder` (model -> SELECT),
-   `table_limits` (what a table can hold), `compiler` (JSON -> view) and `folder` (all files).
+6. `columns` (types of columns), `definition_reader` (JSON -> model), `view_tests` (the model of a view's tests),
+   `view`, `select_builder` (model -> SELECT), `table_limits` (what a table can hold), `compiler` (JSON -> view),
+   `tests_reader` (YAML -> tests) and `folder` (all files).
+7. For authors: `scaffold` (a first definition of a resource type) and `dictionary` (views as a page).
 
 Follows SQL on FHIR 3.0.0-ballot and FHIRPath 2.0 over FHIR R4, R4B or R5. Choices where the specifications leave room,
 and differences:

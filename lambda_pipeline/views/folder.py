@@ -14,6 +14,7 @@ from pathlib import Path
 from lambda_pipeline.errors import ConfigurationError, Problem, ViewDefinitionError
 from lambda_pipeline.views.compiler import read_definition
 from lambda_pipeline.views.definition_reader import NAME
+from lambda_pipeline.views.tests_reader import tests_file, with_tests
 from lambda_pipeline.views.view import View
 
 
@@ -65,6 +66,9 @@ def read_views(folder: Path) -> ViewFolder:
     for path in sorted(folder.glob("*.json")):
         content, unreadable = _read(path)
         view, found = (None, [unreadable]) if unreadable else read_definition(content, path.name)
+        if view is not None:
+            view, of_tests = with_tests(view, tests_file(path))
+            found = [*found, *of_tests]
         names[path.name] = view.name if view else _find_name(content)
         problems[path.name] = found
         if view is not None:

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from lambda_pipeline.errors import Problem
 from lambda_pipeline.views.fhir_types import R4, FhirVersion, stated_versions
+from lambda_pipeline.views.view_tests import ViewTests
 
 KEY_COLUMNS = ("_partition", "_id", "_version")
 """Resource key and version, the first columns of every compiled SELECT. A view column cannot start with `_`."""
@@ -61,6 +62,7 @@ class View:
         file: name of its file.
         description: from the definition; may be empty.
         warnings: what is allowed in the definition, but may make resources unreadable.
+        tests: of the file beside its own; None without one, and for a published definition.
     """
 
     name: str
@@ -73,6 +75,7 @@ class View:
     description: str = ""
     definition: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
+    tests: ViewTests | None = field(default=None, compare=False, repr=False)
 
     @property
     def fhir_versions(self) -> tuple[FhirVersion, ...]:

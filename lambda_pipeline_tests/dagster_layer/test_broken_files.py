@@ -31,7 +31,8 @@ def test_the_location_loads_with_every_file_broken(tmp_path: Path) -> None:
     definitions = build_definitions(Settings(view_definitions=tmp_path))
     dg.Definitions.validate_loadable(definitions)
     assert {key.to_user_string() for key in definitions.resolve_all_asset_keys()} == {
-        "speed_layer", *(f"{layer}/{name}" for layer in ("batch", "merged") for name in ("a", "b_1", "d")),
+        "speed_layer", "operations_report",
+        *(f"{layer}/{name}" for layer in ("batch", "merged") for name in ("a", "b_1", "d")),
     }  # fmt: skip
 
 

@@ -57,6 +57,7 @@ def test_definitions_load_without_any_server_and_name_what_they_promise(defs: dg
         *(f"merged/{name}" for name in VIEWS),
         *(f"hapi/{kind}" for kind in ("Condition", "MedicationRequest", "Observation", "Patient", "Procedure")),
         "speed_layer",
+        "operations_report",
     }
     assert {job.name for job in defs.resolve_all_job_defs()} >= {"nightly_refresh", "view_query", "sql_query"}
     schedule = defs.resolve_schedule_def("nightly")

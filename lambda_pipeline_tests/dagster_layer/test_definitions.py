@@ -50,7 +50,7 @@ def test_they_load_in_a_process_without_any_variable_and_ask_no_server() -> None
 
 
 def test_assets_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
-    expected = {f"hapi/{kind}" for kind in VIEWS.values()} | {"speed_layer"}
+    expected = {f"hapi/{kind}" for kind in VIEWS.values()} | {"speed_layer", "operations_report"}
     expected |= {f"{layer}/{view}" for view in VIEWS for layer in ("batch", "merged")}
     assert {key.to_user_string() for key in definitions.resolve_all_asset_keys()} == expected
     assert {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")} == {
@@ -71,9 +71,10 @@ def test_assets_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
     assert (sensor.minimum_interval_seconds, sensor.default_status) == (1, dg.DefaultSensorStatus.RUNNING)
 
 
-def test_the_nightly_job_refreshes_every_view_and_nothing_else(definitions: dg.Definitions) -> None:
+def test_the_nightly_job_refreshes_every_view_makes_the_report_and_nothing_else(definitions: dg.Definitions) -> None:
     layer = definitions.resolve_job_def("nightly_refresh").asset_layer
-    assert layer.executable_asset_keys == {dg.AssetKey(["batch", view]) for view in VIEWS}
+    views = {dg.AssetKey(["batch", view]) for view in VIEWS}
+    assert layer.executable_asset_keys == {*views, dg.AssetKey(["operations_report"])}
 
 
 def test_lineage_runs_from_the_source_through_both_layers_to_the_merged_view(definitions: dg.Definitions) -> None:

@@ -28,6 +28,7 @@ from lambda_pipeline.demo.hospital.population import populate
 from lambda_pipeline.development import embedded
 from lambda_pipeline.orchestration.build import build_definitions
 from lambda_pipeline.settings import Settings
+from lambda_pipeline.views.view_tests import ViewTests
 from lambda_pipeline_tests.support.servers import FAST, PROJECT
 
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -179,6 +180,8 @@ def test_configs_of_jobs_and_definitions_are_valid(block: Block) -> None:
         assert parse_cohort(content)
     elif "codes" in content:
         assert CodeSetFile.model_validate(content)
+    elif "unique" in content:
+        assert ViewTests.model_validate(content).cases()
     else:
         name = "cohort_query" if block.text.startswith("# cohort_query") else "view_query"
         job = build_definitions(Settings()).resolve_job_def(name)

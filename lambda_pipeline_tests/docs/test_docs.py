@@ -2,14 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from lambda_pipeline import errors
 from lambda_pipeline.errors import AnswerRefusedError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.views import lint
+from lambda_pipeline.views import lint, load_views
 from lambda_pipeline.views.functions import FUNCTIONS
+from lambda_pipeline.views.view_tests import TestKind
 from lambda_pipeline_tests.pipeline.test_refusals import REFUSALS
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,17 @@ def test_every_function_of_fhirpath_is_documented_and_no_other() -> None:
 def test_the_view_of_the_documentation_compiles() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "views.md").read_text(), re.DOTALL)
     assert lint(example, "views.md") == []
+
+
+def test_the_tests_of_the_documentation_fit_its_view(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "views.md").read_text()
+    (view,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (tests,) = re.findall(r"```yaml\n(severity.*?)```", text, re.DOTALL)
+    (tmp_path / "allergies.json").write_text(view)
+    (tmp_path / "allergies.tests.yaml").write_text(tests)
+    (found,) = load_views(tmp_path)
+    assert found.tests is not None
+    assert {case.kind for case in found.tests.cases()} == set(get_args(TestKind))
 
 
 def test_code_and_exit_code_of_every_refusal_are_as_documented() -> None:

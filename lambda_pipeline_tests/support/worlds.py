@@ -78,13 +78,15 @@ class Site:
         self.instance = dg.DagsterInstance.ephemeral()
         self.define(PATIENTS, CONDITIONS)
 
-    def define(self, *definitions: Json) -> dg.Definitions:
-        """Deploy these views: the files, and the code location as it loads them."""
+    def define(self, *definitions: Json, tests: str = "") -> dg.Definitions:
+        """Deploy these views: the files, `tests` as those of the first, and the code location as it loads them."""
         # A new folder each time, as a new process would read it: views are read once per folder.
         folder = self.folder / f"views-{len(list(self.folder.glob('views-*')))}"
         folder.mkdir(parents=True)
         for definition in definitions:
             (folder / f"{definition['name']}.json").write_text(json.dumps(definition))
+        if tests:
+            (folder / f"{definitions[0]['name']}.tests.yaml").write_text(tests)
         self.setenv("LAMBDA_PIPELINE_VIEW_DEFINITIONS", str(folder))
         self.definitions = build_definitions(load_settings())
         self.deployment = open_deployment()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lambda_pipeline.database import Connection
+from lambda_pipeline.operations.view_tests import run_examples
 from lambda_pipeline.settings import load_settings
 from lambda_pipeline.source.documents import documents_relation
 from lambda_pipeline.views import View, load_views
@@ -28,6 +29,12 @@ Rows = Callable[..., list[dict[str, Any]]]
 @pytest.fixture(scope="module")
 def views() -> dict[str, View]:
     return {view.name: view for view in load_views(load_settings().view_definitions)}
+
+
+def test_examples_beside_the_shipped_views_hold(views: dict[str, View], connection: Connection) -> None:
+    outcomes = run_examples(connection, list(views.values()))
+    assert {outcome.view for outcome in outcomes} == {"condition_simple", "patient_demographics"}
+    assert not [str(outcome) for outcome in outcomes if not outcome.passed]
 
 
 @pytest.fixture

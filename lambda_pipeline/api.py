@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from lambda_pipeline.cohorts import Cohort, CohortAnswer, read_cohort
 from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
-from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource, ReadOptions
+from lambda_pipeline.serving import Answer, Changes, Counts, Filter, Mode, Operator, QuarantinedResource, ReadOptions
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import View, ViewFolder, read_views
 
 __all__ = [
     "Answer",
     "AnswerRefusedError",
+    "Changes",
     "Cohort",
     "CohortAnswer",
     "Counts",

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "metrics": ("metrics", "Serve GET /metrics for Prometheus and GET /healthz for probes, until it is stopped."),
     "notify": ("notify", "Show who is told of failures and what fails at present, or send a test."),
     "query": ("questions", "Ask for rows of VIEW."),
+    "changes": ("changes", "Show rows of VIEW that were added or removed since the published generation."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "ask": ("cohorts", "Count the persons that the cohort definition in FILE finds."),
     "cohorts": ("cohorts", "Check cohort definitions, and show what they may contain."),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import dagster as dg
 from pydantic import AfterValidator, ConfigDict, Field, create_model
@@ -87,13 +87,9 @@ class Strict(dg.Config):
     model_config = ConfigDict(hide_input_in_errors=True)
 
 
-class ResultOptions(Strict):
-    """How a question is answered, and where the rows go."""
+class FileOptions(Strict):
+    """Where the rows go, and what an answer may be."""
 
-    mode: ModeName = Field(
-        ModeName.live,
-        description="live: batch and speed merged; batch: the published generation; source: a recompute from HAPI.",
-    )
     limit: int | None = Field(None, ge=1, description="Rows of the file at most; after merge and filters.")
     format: FormatName = Field(FormatName.csv, description="Of the file.")
     name: FileName = Field(
@@ -108,6 +104,15 @@ class ResultOptions(Strict):
     )
     accept_quarantined: bool = Field(
         default=True, description="Off: fail rather than answer when resources of the views cannot be read."
+    )
+
+
+class ResultOptions(FileOptions):
+    """The same, and how a question is answered."""
+
+    mode: ModeName = Field(
+        ModeName.live,
+        description="live: batch and speed merged; batch: the published generation; source: a recompute from HAPI.",
     )
 
     def read_options(self, *, compare: bool = False) -> ReadOptions:
@@ -159,8 +164,8 @@ class ParityOptions(Strict):
         return [mode for mode in SERVED_MODES if self.mode in (mode, ServedName.both)]
 
 
-class ViewQuery(ResultOptions):
-    """Config of `view_query` without its enumerations, which `view_query_model` adds."""
+class ViewChoice(FileOptions):
+    """Rows of one view, without the enumerations that `over_views` adds."""
 
     view: Any
     columns: list[Any]
@@ -175,10 +180,30 @@ class ViewQuery(ResultOptions):
         return [Filter(each.column.value, Operator(each.operator.value), exact(each.value)) for each in self.where]
 
 
-def view_query_model(names: Sequence[str], views: Sequence[View]) -> type[ViewQuery]:
-    """The config of `view_query` over these views, with their names and columns as enumerations.
+class ViewQuery(ViewChoice, ResultOptions):
+    """Config of `view_query`."""
+
+
+class ViewChanges(ViewChoice):
+    """Config of `view_changes`."""
+
+    def read_options(self) -> ReadOptions:
+        """How the serving layer answers."""
+        return ReadOptions(
+            limit=self.limit,
+            freshness_target_s=self.freshness_target_s,
+            accept_quarantined=self.accept_quarantined,
+        )
+
+
+Choice = TypeVar("Choice", bound=ViewChoice)
+
+
+def over_views(base: type[Choice], names: Sequence[str], views: Sequence[View]) -> type[Choice]:
+    """The config of a job over one of these views, with their names and columns as enumerations.
 
     Args:
+        base: what else the config has.
         names: of all views; what files that do not compile call their columns is not known.
         views: of the files that compile.
     """
@@ -192,15 +217,15 @@ def view_query_model(names: Sequence[str], views: Sequence[View]) -> type[ViewQu
         value=(Any, Field(description="One value; a list of them for in, two for between; true or false for is-null.")),
     )
     return create_model(
-        "ViewQuery",
-        __base__=ViewQuery,
+        base.__name__,
+        __base__=base,
         view=(make_words("ViewName", names), Field(description="The view to read.")),
         columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),  # type: ignore[valid-type]
         where=(list[filter_model], Field([], description="All of these must hold.")),
     )
 
 
-def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
+def check_view_query(query: ViewChoice, views: Mapping[str, View]) -> None:
     """Refuse what the serving layer would refuse, without a server; it alone knows a view whose file does not compile.
 
     Raises:

@@ -100,6 +100,7 @@ def test_a_bad_view_query_is_refused_before_launch(
             "freshness_target_s: should be greater than 0",
         ),
         ("view_query", {"view": "patients", "columns": ["code"]}, "view patients has no column code"),
+        ("view_changes", {"view": "patients", "columns": ["code"]}, "view patients has no column code"),
         ("sql_query", {"sql": {"env": "A_SECRET"}}, "sql: must be text"),
         ("sql_query", {"sql": "SELECT 1", "limit": 0}, "limit: should be greater than or equal to 1"),
         ("sql_query", {"sql": "SELECT 1", "parameters": ["a"]}, "parameters: must be values by the names"),

@@ -180,6 +180,27 @@ def test_a_view_query_writes_the_merged_rows_and_leaves_counts_only(night: Site)
     assert result.run_id not in found["file"]
 
 
+def test_the_changes_of_a_day_are_a_file_and_leave_counts_only(night: Site) -> None:
+    night.demo.update(patient("a", "female"))
+    night.demo.update(patient("n", "male"))
+    night.tick()
+    result = night.run("view_changes", {"view": "patients", "columns": ["gender"], "name": "day"})
+    assert result.success, said(result)
+    found = output(result)
+    assert {name: found[name] for name in ("dagster/row_count", "batch_count", "added", "removed")} == {
+        "dagster/row_count": 3, "batch_count": 3, "added": 2, "removed": 1,
+    }  # fmt: skip
+    assert "preview" not in found
+    with Path(found["file"]).open(newline="") as file:
+        assert [tuple(row.values()) for row in csv.DictReader(file)] == [
+            ("removed", "a", "male"),
+            ("added", "a", "female"),
+            ("added", "n", "male"),
+        ]
+    manifest = json.loads(Path(found["manifest"]).read_text())
+    assert (manifest["question"]["changes"], manifest["answer"]["row_count"]) == ("patients", 3)
+
+
 def test_limit_and_preview_come_after_the_merge(night: Site) -> None:
     result = night.run("view_query", {"view": "patients", "columns": ["id", "gender"], "limit": 2, "preview": 1})
     found = output(result)

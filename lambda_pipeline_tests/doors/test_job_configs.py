@@ -22,6 +22,10 @@ USUAL: dict[str, dict[str, Any]] = {
         "where": [{"column": "gender", "operator": "eq", "value": "male"},
                   {"column": "birth_date", "operator": "between", "value": ["1970", "1980"]}],
     },
+    "view_changes": {
+        "view": "conditions", "columns": ["id"], "limit": 5, "name": "day", "format": "csv",
+        "where": [{"column": "code", "operator": "eq", "value": "44054006"}],
+    },
     "sql_query": {
         "sql": "SELECT count(*) AS n FROM patients WHERE gender = :a", "parameters": {"a": "male"}, "compare": True,
         "limit": 5, "name": "men", "preview": 0, "mode": "batch", "format": "csv",

@@ -13,7 +13,7 @@ from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.cohorts import AnyCohort, CohortAnswer, ask
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import ConfigurationError, LambdaPipelineError
-from lambda_pipeline.serving import ReadOptions, Serving
+from lambda_pipeline.serving import ReadOptions, Resource, Serving
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
@@ -117,6 +117,10 @@ class Deployment:
             changed: single options that differ, such as `mode="batch"`.
         """
         return ask(self.serving, cohort, persons=persons, options=options, **changed)
+
+    def resource(self, reference: str) -> Resource:
+        """The current state of one resource, such as `Patient/123`; `Serving.resource` says what is raised."""
+        return self.serving.resource(reference)
 
     def close(self) -> None:
         """Close pooled connections; servers keep running."""

@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "query": ("questions", "Ask for rows of VIEW."),
     "changes": ("changes", "Show rows of VIEW that were added or removed since the published generation."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
+    "resource": ("resource", "Print the resource of REFERENCE, such as Patient/123, as it is now."),
     "ask": ("cohorts", "Count the persons that the cohort definition in FILE finds."),
     "cohorts": ("cohorts", "Check cohort definitions, and show what they may contain."),
     "views": ("views", "Check, show, run, list and drop view definitions."),

@@ -4,6 +4,7 @@ from lambda_pipeline.serving.answer import Answer, Counts, Mode, QuarantinedReso
 from lambda_pipeline.serving.changes import Changes
 from lambda_pipeline.serving.filters import Filter, Operator, parse_filter
 from lambda_pipeline.serving.options import ReadOptions
+from lambda_pipeline.serving.resource import Resource
 from lambda_pipeline.serving.service import Composition, Serving
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Operator",
     "QuarantinedResource",
     "ReadOptions",
+    "Resource",
     "Serving",
     "parse_filter",
 ]

@@ -24,6 +24,7 @@ from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.parameters import check_parameters
 from lambda_pipeline.serving.question import question_of_changes, question_of_sql, question_of_view
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
+from lambda_pipeline.serving.resource import Resource, read_resource
 from lambda_pipeline.serving.results import columns_of, plain_rows
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.serving.statement import Limits, Result, errors_of_queries, run
@@ -240,6 +241,19 @@ class Serving:
             rows = self._execute(read, *_over(inputs, limited, composition.parameters)).rows
             answer = _make_answer(read, options.mode, rows, composition.columns, len(rows), None)
         return replace(answer, seconds=time.monotonic() - began)
+
+    def resource(self, reference: str) -> Resource:
+        """The current state of one resource, such as `Patient/123`: see `resource.read_resource`.
+
+        Raises:
+            BadRequestError: it is no reference.
+            AmbiguousResourceError: several partitions have this id, and the reference names none.
+            QuarantinedError: it is there and cannot be read.
+            SourceError: HAPI's tables cannot be read.
+        """
+        overlay = self.overlay if self.settings.speed_layer else None
+        with errors_of_queries():
+            return read_resource(self.database, overlay, self.settings, reference)
 
     def known_views(self) -> dict[str, View]:
         """The views that may be asked, by name: as they are published, else as their files define them."""

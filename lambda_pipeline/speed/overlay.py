@@ -25,7 +25,7 @@ from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import NO_PARTITION, ResourceKey, SnapshotMark
 from lambda_pipeline.speed import coverage
-from lambda_pipeline.speed.entry import Entry, key_of, member, rows_name
+from lambda_pipeline.speed.entry import Entry, Envelope, key_of, member, rows_name
 from lambda_pipeline.speed.redis_errors import damaged, redis_errors
 from lambda_pipeline.speed.state import OverlayState
 
@@ -69,6 +69,25 @@ class OverlayRead:
     lost: str
     polls: Sequence[tuple[int, SnapshotMark]]
     rows: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRead:
+    """One atomic read of the overlay for one resource.
+
+    Attributes:
+        state: None when there is none.
+        lost: what Redis lost of the resource's type, in words; empty when everything is there.
+        polls: sequence number and mark of every poll that has entries, in order.
+        seq: sequence number of the poll that captured the resource; None where there is no entry.
+        envelope: its point read, as that poll wrote it; None where there is none.
+    """
+
+    state: OverlayState | None
+    lost: str
+    polls: Sequence[tuple[int, SnapshotMark]]
+    seq: int | None
+    envelope: Envelope | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +185,34 @@ class Overlay:
         lost = _restarted(state, server["run_id"]) or _missing(state, lengths) or _missing_polls(state, len(polls))
         return OverlayRead(state, lost, _polls(polls), dict(zip(keys, rows, strict=True)))
 
+    def read_resource(self, key: ResourceKey) -> ResourceRead:
+        """State, polls and the point read of one resource in one MULTI.
+
+        Raises:
+            RedisUnavailableError: Redis cannot be read.
+        """
+        with redis_errors(), self.client.pipeline(transaction=True) as pipeline:
+            pipeline.info("server")
+            pipeline.hgetall(self.prefix + "state")
+            pipeline.zrange(self.prefix + "polls", 0, -1)
+            pipeline.zcard(f"{self.prefix}order:{key.type}")
+            pipeline.zscore(f"{self.prefix}order:{key.type}", member(key))
+            pipeline.get(_envelope_key(key))
+            server, fields, polls, length, score, text = pipeline.execute()
+        state = _parse(fields)
+        if state is None:
+            return ResourceRead(None, "there is no overlay in Redis", (), None, None)
+        lost = (
+            _restarted(state, server["run_id"])
+            or _missing(state, [(key.type, length)])
+            or _missing_polls(state, len(polls))
+        )
+        seq = None if score is None else int(score)
+        envelope = Envelope.parse(text) if text and seq is not None else None
+        if envelope is not None and envelope.captured_by != f"{self.prefix}{seq}":
+            envelope = None  # that of another pipeline in the same Redis
+        return ResourceRead(state, lost, _polls(polls), seq, envelope)
+
     def fingerprints_of(self, resource_type: str, keys: Sequence[ResourceKey]) -> list[str | None]:
         """Fingerprints of the entries of these resources, in their order; None for a resource without an entry."""
         if not keys:
@@ -205,7 +252,7 @@ class Overlay:
             RedisUnavailableError: Redis refused or went away; nothing was published.
         """
         stage = f"{self.prefix}stage:{secrets.token_hex(8)}:"
-        staged = _staged(state, entries)
+        staged = _staged(state, entries, self.prefix)
         plan = {
             "rebuild": rebuild,
             "seq": state.seq,
@@ -271,9 +318,8 @@ class Overlay:
 
     def point_read(self, resource_type: str, logical_id: str, partition: int = NO_PARTITION) -> dict[str, Any] | None:
         """One captured resource; None when it has not changed since the published generation."""
-        suffix = "" if partition == NO_PARTITION else f"@{partition}"
         with redis_errors():
-            text = self.client.get(f"fhir:{resource_type}:{logical_id}{suffix}")
+            text = self.client.get(_envelope_key(ResourceKey(partition, resource_type, logical_id)))
         try:
             found = json.loads(cast("str", text)) if text else None
         except (ValueError, RecursionError):
@@ -312,14 +358,16 @@ class Overlay:
         self.client.close()
 
 
-def _staged(state: OverlayState, entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
+def _staged(state: OverlayState, entries: Sequence[Entry], prefix: str) -> dict[str, dict[str, str]]:
     """What a poll publishes: hashes by name, each member -> value."""
     now = datetime.now(UTC)
     staged: dict[str, dict[str, str]] = {}
     for entry in entries:
         resource_type = entry.change.key.type
         staged.setdefault(f"seen:{resource_type}", {})[entry.member] = entry.change.fingerprint
-        staged.setdefault(f"envelopes:{resource_type}", {})[entry.member] = entry.point_read(now)
+        staged.setdefault(f"envelopes:{resource_type}", {})[entry.member] = entry.point_read(
+            now, f"{prefix}{state.seq}"
+        )
         for name in (name for name, of_type in state.views.items() if of_type == resource_type):
             staged.setdefault(f"rows:{name}", {})[entry.member] = entry.packed(name, state.seq)
     return staged
@@ -331,6 +379,11 @@ def _write(pipeline: Pipeline, stage: str, staged: Mapping[str, Mapping[str, str
         for start in range(0, len(items), _FIELDS_A_COMMAND):
             pipeline.hset(stage + name, mapping=dict(items[start : start + _FIELDS_A_COMMAND]))
         pipeline.expire(stage + name, _STAGE_TTL_S)
+
+
+def _envelope_key(key: ResourceKey) -> str:
+    suffix = "" if key.partition == NO_PARTITION else f"@{key.partition}"
+    return f"fhir:{key.type}:{key.id}{suffix}"
 
 
 def _keys(state: OverlayState) -> list[str]:

@@ -5,7 +5,7 @@ Scripts and notebooks import from here, and from nowhere else; other modules may
 
 from collections.abc import Sequence
 
-from lambda_pipeline.cohorts import Cohort, CohortAnswer, read_cohort
+from lambda_pipeline.cohorts import Cohort, CohortAnswer, GroupCounts, read_cohort
 from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
 from lambda_pipeline.serving import (
@@ -31,6 +31,7 @@ __all__ = [
     "Counts",
     "Deployment",
     "Filter",
+    "GroupCounts",
     "LambdaPipelineError",
     "Mode",
     "Operator",

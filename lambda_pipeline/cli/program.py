@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "notify": ("notify", "Show who is told of failures and what fails at present, or send a test."),
     "query": ("questions", "Ask for rows of VIEW."),
     "changes": ("changes", "Show rows of VIEW that were added or removed since the published generation."),
+    "count": ("count", "Count rows of VIEW by the values of columns."),
     "sql": ("questions", "Ask with the one SELECT in FILE, over the views by their names."),
     "resource": ("resource", "Print the resource of REFERENCE, such as Patient/123, as it is now."),
     "ask": ("cohorts", "Count the persons that the cohort definition in FILE finds."),

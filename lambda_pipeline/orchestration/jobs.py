@@ -107,7 +107,7 @@ def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
                 options=config.read_options(),
             )
 
-        _run_question(context, config, ask)
+        run_question(context, config, ask)
 
     @dg.config_mapping
     def view_query_config(config: model) -> dg.RunConfig:
@@ -144,7 +144,7 @@ def view_changes_job(folder: ViewFolder) -> dg.JobDefinition:
                 options=config.read_options(),
             )
 
-        _run_question(context, config, ask)
+        run_question(context, config, ask)
 
     @dg.config_mapping
     def view_changes_config(config: model) -> dg.RunConfig:
@@ -177,7 +177,7 @@ def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
                 config.sql, config.bound(), options=config.read_options(compare=config.compare)
             )
 
-        _run_question(context, config, ask)
+        run_question(context, config, ask)
 
     @dg.config_mapping
     def sql_query_config(config: SqlQuery) -> dg.RunConfig:
@@ -228,7 +228,7 @@ def refuse_environment(context: dg.OpExecutionContext) -> None:
         raise dg.Failure(f"run config may not read environment variables: {', '.join(hits)}", allow_retries=False)
 
 
-def _run_question(context: dg.OpExecutionContext, options: FileOptions, ask: Callable[[], Answer]) -> None:
+def run_question(context: dg.OpExecutionContext, options: FileOptions, ask: Callable[[], Answer]) -> None:
     """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
     refuse_environment(context)
     try:

@@ -9,6 +9,7 @@ that variable, which would show any secret of the server to everybody who may la
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -16,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import dagster as dg
 from pydantic import AfterValidator, ConfigDict, Field, create_model
 
+from lambda_pipeline.cohorts.groups import AGE_BANDS, Ages, parse_groups
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode
 from lambda_pipeline.orchestration.words import list_words, make_words
@@ -164,20 +166,25 @@ class ParityOptions(Strict):
         return [mode for mode in SERVED_MODES if self.mode in (mode, ServedName.both)]
 
 
-class ViewChoice(FileOptions):
-    """Rows of one view, without the enumerations that `over_views` adds."""
+class OneView(FileOptions):
+    """A question over one view, without the enumerations that `over_views` adds."""
 
     view: Any
-    columns: list[Any]
     where: list[Any]
-
-    def column_names(self) -> list[str]:
-        """The columns asked for, as text."""
-        return [str(column.value) for column in self.columns]
 
     def filters(self) -> list[Filter]:
         """The conditions, numbers exact."""
         return [Filter(each.column.value, Operator(each.operator.value), exact(each.value)) for each in self.where]
+
+
+class ViewChoice(OneView):
+    """Rows of one view."""
+
+    columns: list[Any]
+
+    def column_names(self) -> list[str]:
+        """The columns asked for, as text."""
+        return [str(column.value) for column in self.columns]
 
 
 class ViewQuery(ViewChoice, ResultOptions):
@@ -196,7 +203,26 @@ class ViewChanges(ViewChoice):
         )
 
 
-Choice = TypeVar("Choice", bound=ViewChoice)
+class ViewCounts(OneView, ResultOptions):
+    """Config of `view_counts`."""
+
+    by: list[Text] = Field(description="Columns to count by; of a date also birth_date:year, :month or :age.")
+    age_bands: list[int] = Field(list(AGE_BANDS), description="For :age, the lowest age of each band but the first.")
+    age_at: Text | None = Field(None, description="For :age, the day, such as 2026-01-31; that of the run by default.")
+
+    def age_day(self) -> date | None:
+        """The day on which somebody has the age.
+
+        Raises:
+            BadRequestError: it is no day.
+        """
+        try:
+            return None if self.age_at is None else date.fromisoformat(self.age_at)
+        except ValueError:
+            raise BadRequestError("age_at is no day", hint="write 2026-01-31") from None
+
+
+Choice = TypeVar("Choice", bound=OneView)
 
 
 def over_views(base: type[Choice], names: Sequence[str], views: Sequence[View]) -> type[Choice]:
@@ -216,11 +242,17 @@ def over_views(base: type[Choice], names: Sequence[str], views: Sequence[View]) 
         operator=(operators, Field(operators["eq"], description="How it is compared.")),
         value=(Any, Field(description="One value; a list of them for in, two for between; true or false for is-null.")),
     )
+    chosen: dict[str, Any] = {}
+    if "columns" in base.model_fields:
+        chosen["columns"] = (
+            list[columns],  # type: ignore[valid-type]
+            Field([], description="Columns of the file, in this order; all when empty."),
+        )
     return create_model(
         base.__name__,
         __base__=base,
+        **chosen,
         view=(make_words("ViewName", names), Field(description="The view to read.")),
-        columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),  # type: ignore[valid-type]
         where=(list[filter_model], Field([], description="All of these must hold.")),
     )
 
@@ -236,6 +268,19 @@ def check_view_query(query: ViewChoice, views: Mapping[str, View]) -> None:
     if view is not None:
         check_columns(view, query.column_names())
         condition(query.filters(), view.columns)
+
+
+def check_view_counts(counts: ViewCounts, views: Mapping[str, View]) -> None:
+    """Refuse what counting would refuse, as `check_view_query`.
+
+    Raises:
+        BadRequestError: something to count by, a filter, or an age that cannot be.
+    """
+    Ages(tuple(counts.age_bands), counts.age_day() or date.min)
+    view = views.get(counts.view.value)
+    if view is not None:
+        parse_groups(view, counts.by)
+        condition(counts.filters(), view.columns)
 
 
 def check_parity_options(options: ParityOptions) -> None:

@@ -6,7 +6,7 @@ Starts no server: `api.open_deployment` and `development.urls` find or start one
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Self, Unpack
 
 from lambda_pipeline.batch.generation import Generation
@@ -142,6 +142,10 @@ class Deployment:
     def resource(self, reference: str) -> Resource:
         """The current state of one resource, such as `Patient/123`; `Serving.resource` says what is raised."""
         return self.serving.resource(reference)
+
+    def resources(self, resource_type: str, *, since: datetime | None = None) -> list[Resource]:
+        """The resources of a type that polls captured after a moment; see `Serving.resources`."""
+        return self.serving.resources(resource_type, since=since)
 
     def close(self) -> None:
         """Close pooled connections; servers keep running."""

@@ -17,9 +17,12 @@ from lambda_pipeline.database import Connection, Database
 from lambda_pipeline.errors import (
     AmbiguousResourceError,
     BadRequestError,
+    CoverageGapError,
+    NoGenerationError,
     QuarantinedError,
     RedisUnavailableError,
     SourceError,
+    StaleAnswerError,
 )
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import (
@@ -35,9 +38,13 @@ from lambda_pipeline.source import (
 )
 from lambda_pipeline.source.one_resource import keys_of_id, read_one
 from lambda_pipeline.speed import coverage
+from lambda_pipeline.speed.entry import Envelope
 from lambda_pipeline.speed.overlay import Overlay, ResourceRead
+from lambda_pipeline.speed.state import OverlayState
 
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]{0,63})/([A-Za-z0-9.-]{1,64})(?:@(default|-?[0-9]{1,9}))?")
+
+_ASK_CHANGES = "ask for each by its reference, or for the changes of a view"
 
 Status = Literal["found", "deleted", "unknown"]
 """`deleted`: its current state is a delete; `unknown`: it never was there, or was expunged."""
@@ -114,6 +121,71 @@ def read_resource(database: Database, overlay: Overlay | None, settings: Setting
         return _from_source(connection, tables, key, mark, note)
 
 
+def read_resources(
+    database: Database, overlay: Overlay | None, settings: Settings, resource_type: str, since: datetime | None
+) -> list[Resource]:
+    """The resources of a type that the overlay captured, deleted ones included, by reference, as of its frontier.
+
+    Args:
+        database: HAPI's database.
+        overlay: None when the speed layer is off.
+        settings: how old the frontier may be.
+        resource_type: one that a view reads.
+        since: only those that polls captured which began after this moment; with a time zone. With `valid_as_of` of an
+            earlier answer from the overlay these are all that changed since that answer. None: since the generation.
+
+    Raises:
+        BadRequestError: no moment with a time zone, or a type that the overlay does not capture.
+        CoverageGapError: the overlay does not hold all of them.
+        StaleAnswerError: the frontier is older than the freshness target.
+        QuarantinedError: one of them cannot be read.
+    """
+    if since is not None and (not isinstance(since, datetime) or since.tzinfo is None):
+        raise BadRequestError("since is no moment with a time zone")
+    if overlay is None:
+        raise CoverageGapError("the speed layer is off", hint=_ASK_CHANGES)
+    read = overlay.read_type(resource_type, since)
+    with database.connect() as connection, marked_snapshot(connection) as mark:
+        generation = published(connection)
+        if generation is None:
+            raise NoGenerationError("no generation has been published yet", hint="run lambda-pipeline refresh")
+        gap = coverage.find_gap(read.state, read.lost, generation, now=mark)
+        if gap or read.state is None:
+            raise CoverageGapError(f"the overlay has a gap: {gap}", hint=_ASK_CHANGES)
+    if resource_type not in read.state.types:
+        raise BadRequestError(f"no view reads {resource_type[:64]}", hint=f"types: {', '.join(read.state.types)}")
+    if since is not None and since < generation.mark.taken_at:
+        raise CoverageGapError(
+            f"the overlay begins at {generation.mark.taken_at.isoformat(timespec='milliseconds')}", hint=_ASK_CHANGES
+        )
+    frontier = read.state.mark.later(generation.mark)
+    age_s, oldest = (mark.taken_at - frontier.taken_at).total_seconds(), settings.oldest_frontier_s
+    if oldest is not None and age_s > oldest:
+        raise StaleAnswerError(f"the frontier is {age_s:.0f} s old", hint="wait for the next poll")
+    covered = coverage.covered_seq(read.state, read.polls, generation.mark)
+    notes = _clock_notes(read.state)
+    found = [_captured(key, envelope, frontier, notes) for key, seq, envelope in read.held if seq > covered]
+    return sorted(found, key=lambda resource: resource.reference)
+
+
+def _captured(key: ResourceKey, envelope: Envelope | None, frontier: SnapshotMark, notes: tuple[str, ...]) -> Resource:
+    if envelope is None:
+        raise CoverageGapError(f"Redis lost the point read of {key}", hint=_ASK_CHANGES)
+    if envelope.body is None and not envelope.deleted:
+        raise QuarantinedError(f"{key} cannot be read", hint="correct it in HAPI")
+    status: Status = "deleted" if envelope.deleted else "found"
+    return Resource(
+        _name(key), status, envelope.version, envelope.last_updated, envelope.body, "overlay", frontier.taken_at, notes
+    )
+
+
+def _clock_notes(state: OverlayState) -> tuple[str, ...]:
+    if state.mark == state.exact_mark:
+        return ()
+    since = state.exact_mark.taken_at.isoformat(timespec="seconds")
+    return (f"assumes that since {since}, when it was last verified, HAPI's timestamps were right",)
+
+
 def _parse(reference: object) -> _Reference:
     matched = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
     if matched is None:
@@ -166,21 +238,7 @@ def _from_overlay(
         return None  # the generation may have seen a later state
     if envelope.body is None and not envelope.deleted:
         return None  # it cannot be read, and the source says why
-    status: Status = "deleted" if envelope.deleted else "found"
-    notes: tuple[str, ...] = ()
-    if state.mark != state.exact_mark:
-        since = state.exact_mark.taken_at.isoformat(timespec="seconds")
-        notes = (f"assumes that since {since}, when it was last verified, HAPI's timestamps were right",)
-    return Resource(
-        _name(key),
-        status,
-        envelope.version,
-        envelope.last_updated,
-        envelope.body,
-        "overlay",
-        state.mark.taken_at,
-        notes,
-    )
+    return _captured(key, envelope, state.mark, _clock_notes(state))
 
 
 def _from_source(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Self, Unpack
 
 from psycopg import sql
@@ -24,7 +25,7 @@ from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.parameters import check_parameters
 from lambda_pipeline.serving.question import question_of_changes, question_of_sql, question_of_view
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
-from lambda_pipeline.serving.resource import Resource, read_resource
+from lambda_pipeline.serving.resource import Resource, read_resource, read_resources
 from lambda_pipeline.serving.results import columns_of, plain_rows
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.serving.statement import Limits, Result, errors_of_queries, run
@@ -254,6 +255,18 @@ class Serving:
         overlay = self.overlay if self.settings.speed_layer else None
         with errors_of_queries():
             return read_resource(self.database, overlay, self.settings, reference)
+
+    def resources(self, resource_type: str, *, since: datetime | None = None) -> list[Resource]:
+        """The resources of a type that polls captured after a moment: see `resource.read_resources`.
+
+        Raises:
+            BadRequestError: no moment with a time zone, or a type that no view reads.
+            AnswerRefusedError: the overlay does not hold all of them, or one cannot be read.
+            RedisUnavailableError: Redis cannot be read.
+        """
+        overlay = self.overlay if self.settings.speed_layer else None
+        with errors_of_queries():
+            return read_resources(self.database, overlay, self.settings, resource_type, since)
 
     def known_views(self) -> dict[str, View]:
         """The views that may be asked, by name: as they are published, else as their files define them."""

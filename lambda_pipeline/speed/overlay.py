@@ -32,6 +32,7 @@ from lambda_pipeline.speed.state import OverlayState
 _SCRIPTS = Path(__file__).parent
 _FIELDS_A_COMMAND = 500
 _STAGE_TTL_S = 600
+_READ_ATTEMPTS = 5
 _STAGED_LOST = -1
 _CHANGED_MEANWHILE = 0
 _PRUNE_CAME_LATE = -1
@@ -88,6 +89,23 @@ class ResourceRead:
     polls: Sequence[tuple[int, SnapshotMark]]
     seq: int | None
     envelope: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRead:
+    """The entries of one type that polls after a moment captured, all of one revision.
+
+    Attributes:
+        state: None when there is none.
+        lost: what Redis lost of the type, in words; empty when everything is there.
+        polls: sequence number and mark of every poll that has entries, in order.
+        held: resource, sequence number of the poll that captured it, and its point read where that is there.
+    """
+
+    state: OverlayState | None
+    lost: str
+    polls: Sequence[tuple[int, SnapshotMark]]
+    held: Sequence[tuple[ResourceKey, int, Envelope | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +226,51 @@ class Overlay:
             or _missing_polls(state, len(polls))
         )
         seq = None if score is None else int(score)
+        return ResourceRead(state, lost, _polls(polls), seq, self._own(text, seq))
+
+    def read_type(self, resource_type: str, since: datetime | None) -> TypeRead:
+        """State, polls, and the point reads of a type that polls which began after this moment captured, or all.
+
+        Only keys of these resources are read: `order` sorts the resources of a type by poll.
+
+        Raises:
+            RedisUnavailableError: Redis cannot be read, or polls kept changing the overlay meanwhile.
+        """
+        order = f"{self.prefix}order:{resource_type}"
+        with redis_errors():
+            for _ in range(_READ_ATTEMPTS):
+                with self.client.pipeline(transaction=True) as pipeline:
+                    pipeline.info("server")
+                    pipeline.hgetall(self.prefix + "state")
+                    pipeline.zrange(self.prefix + "polls", 0, -1)
+                    pipeline.zcard(order)
+                    server, fields, members, length = pipeline.execute()
+                state, polls = _parse(fields), _polls(members)
+                if state is None:
+                    return TypeRead(None, "there is no overlay in Redis", (), ())
+                later = (seq for seq, mark in polls if since is None or mark.taken_at > since)
+                first = min(later, default=state.seq + 1)
+                captured = self.client.zrangebyscore(order, first, "+inf", withscores=True)
+                found = [(key_of(resource_type, name), int(seq)) for name, seq in cast("list[Any]", captured)]
+                with self.client.pipeline(transaction=True) as pipeline:
+                    pipeline.hget(self.prefix + "state", "revision")
+                    for key, _ in found:
+                        pipeline.get(_envelope_key(key))
+                    revision, *texts = pipeline.execute()
+                if revision == fields["revision"]:
+                    lost = (
+                        _restarted(state, server["run_id"])
+                        or _missing(state, [(resource_type, length)])
+                        or _missing_polls(state, len(polls))
+                    )
+                    held = [(key, seq, self._own(text, seq)) for (key, seq), text in zip(found, texts, strict=True)]
+                    return TypeRead(state, lost, polls, held)
+        raise RedisUnavailableError("polls kept changing the overlay while it was read", hint="ask again")
+
+    def _own(self, text: str | None, seq: int | None) -> Envelope | None:
+        """The point read that this overlay's poll wrote; the key is that of every pipeline in this Redis."""
         envelope = Envelope.parse(text) if text and seq is not None else None
-        if envelope is not None and envelope.captured_by != f"{self.prefix}{seq}":
-            envelope = None  # that of another pipeline in the same Redis
-        return ResourceRead(state, lost, _polls(polls), seq, envelope)
+        return envelope if envelope is not None and envelope.captured_by == f"{self.prefix}{seq}" else None
 
     def fingerprints_of(self, resource_type: str, keys: Sequence[ResourceKey]) -> list[str | None]:
         """Fingerprints of the entries of these resources, in their order; None for a resource without an entry."""

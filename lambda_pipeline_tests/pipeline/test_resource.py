@@ -1,13 +1,20 @@
 """The point read: one resource as it is now, and where that comes from."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from lambda_pipeline.api import Resource
 from lambda_pipeline.demo.hapi.server import DemoHapi
-from lambda_pipeline.errors import AmbiguousResourceError, BadRequestError, QuarantinedError
+from lambda_pipeline.errors import (
+    AmbiguousResourceError,
+    BadRequestError,
+    CoverageGapError,
+    QuarantinedError,
+    StaleAnswerError,
+)
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.hospital import height, patient
 from lambda_pipeline_tests.support.worlds import World
@@ -148,3 +155,63 @@ def test_what_cannot_be_read_is_an_error_with_the_reason(published_cohort: World
 def test_other_texts_are_no_references(published_cohort: World, reference: str) -> None:
     with pytest.raises(BadRequestError, match="no reference of a resource"):
         published_cohort.serving.resource(reference)
+
+
+def listed(world: World, since: datetime) -> list[tuple[str, str]]:
+    return [(found.reference, found.status) for found in world.serving.resources("Patient", since=since)]
+
+
+def test_resources_of_a_type_since_a_moment(published_cohort: World) -> None:
+    world = published_cohort
+    generation = world.serving.generation()
+    assert generation is not None
+    began = generation.mark.taken_at
+    world.demo.update(patient("n"))
+    noon = world.poll().mark
+    assert noon is not None
+    world.demo.update(patient("a", "female"))
+    world.demo.delete("Patient", "b")
+    world.demo.update(height("h2", "a"))
+    world.poll()
+    assert listed(world, noon.taken_at) == [("Patient/a", "found"), ("Patient/b", "deleted")]
+    assert listed(world, began) == [("Patient/a", "found"), ("Patient/b", "deleted"), ("Patient/n", "found")]
+    (first, *_) = world.serving.resources("Patient", since=noon.taken_at)
+    assert first.content is not None
+    assert first.content["gender"] == "female"
+    assert first.valid_as_of == world.serving.query("patients").valid_as_of
+    assert listed(world, first.valid_as_of) == []
+    assert [found.reference for found in world.serving.resources("Observation")] == ["Observation/h2"]
+    world.serving.settings = world.serving.settings.model_copy(update={"freshness_target_s": 1e-9})
+    with pytest.raises(StaleAnswerError):
+        world.serving.resources("Patient")
+
+
+def test_resources_are_refused_where_the_overlay_lacks_some(published_cohort: World) -> None:
+    world = published_cohort
+    generation = world.serving.generation()
+    assert generation is not None
+    began = generation.mark.taken_at
+    world.demo.update(patient("n"))
+    world.poll()
+    with pytest.raises(CoverageGapError, match="the overlay begins at"):
+        listed(world, began - timedelta(seconds=1))
+    with pytest.raises(BadRequestError, match="no view reads Device"):
+        world.serving.resources("Device", since=began)
+    with pytest.raises(BadRequestError, match="time zone"):
+        listed(world, datetime(2026, 1, 31))  # noqa: DTZ001 (a naive moment is the point)
+    world.overlay.client.delete("fhir:Patient:n")
+    with pytest.raises(CoverageGapError, match="lost the point read of Patient/n"):
+        listed(world, began)
+    world.overlay.clear()
+    with pytest.raises(CoverageGapError, match="gap"):
+        listed(world, began)
+
+
+def test_what_a_generation_covers_is_not_listed(published_cohort: World) -> None:
+    """The overlay still holds the entry of before, and the generation a later state."""
+    world = published_cohort
+    world.demo.update(patient("a", "female"))
+    world.poll()
+    world.demo.update(patient("a", "other"))
+    generation = world.refresh()
+    assert listed(world, generation.mark.taken_at) == world.serving.resources("Patient") == []

@@ -5,26 +5,39 @@ Scripts and notebooks import from here, and from nowhere else; other modules may
 
 from collections.abc import Sequence
 
-from lambda_pipeline.cohorts import Cohort, CohortAnswer, read_cohort
+from lambda_pipeline.cohorts import Cohort, CohortAnswer, GroupCounts, read_cohort
 from lambda_pipeline.deployment import Deployment, ServerUrls, configured_urls
 from lambda_pipeline.errors import AnswerRefusedError, LambdaPipelineError
-from lambda_pipeline.serving import Answer, Counts, Filter, Mode, Operator, QuarantinedResource, ReadOptions
+from lambda_pipeline.serving import (
+    Answer,
+    Changes,
+    Counts,
+    Filter,
+    Mode,
+    Operator,
+    QuarantinedResource,
+    ReadOptions,
+    Resource,
+)
 from lambda_pipeline.settings import Settings, load_settings
 from lambda_pipeline.views import View, ViewFolder, read_views
 
 __all__ = [
     "Answer",
     "AnswerRefusedError",
+    "Changes",
     "Cohort",
     "CohortAnswer",
     "Counts",
     "Deployment",
     "Filter",
+    "GroupCounts",
     "LambdaPipelineError",
     "Mode",
     "Operator",
     "QuarantinedResource",
     "ReadOptions",
+    "Resource",
     "Settings",
     "load_settings",
     "open_deployment",

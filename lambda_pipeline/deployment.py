@@ -6,14 +6,16 @@ Starts no server: `api.open_deployment` and `development.urls` find or start one
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Self, Unpack
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
-from lambda_pipeline.cohorts import AnyCohort, CohortAnswer, ask
+from lambda_pipeline.cohorts import AnyCohort, CohortAnswer, GroupCounts, ask, count_by
+from lambda_pipeline.cohorts.groups import AGE_BANDS
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import ConfigurationError, LambdaPipelineError
-from lambda_pipeline.serving import ReadOptions, Serving
+from lambda_pipeline.serving import Filter, ReadOptions, Resource, Serving
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
@@ -117,6 +119,33 @@ class Deployment:
             changed: single options that differ, such as `mode="batch"`.
         """
         return ask(self.serving, cohort, persons=persons, options=options, **changed)
+
+    def count_by(
+        self,
+        view: str,
+        by: Sequence[str],
+        *,
+        where: Sequence[Filter] = (),
+        age_bands: Sequence[int] = AGE_BANDS,
+        age_at: date | None = None,
+        options: ReadOptions = DEFAULTS,
+        **changed: Unpack[OptionValues],
+    ) -> GroupCounts:
+        """Count the rows of a view by group, such as `["gender", "birth_date:month"]`; see `cohorts.count_by`.
+
+        Small counts are not shown where the setting `disclosure_min_cell` says so.
+        """
+        return count_by(
+            self.serving, view, by, where=where, age_bands=age_bands, age_at=age_at, options=options, **changed
+        )
+
+    def resource(self, reference: str) -> Resource:
+        """The current state of one resource, such as `Patient/123`; `Serving.resource` says what is raised."""
+        return self.serving.resource(reference)
+
+    def resources(self, resource_type: str, *, since: datetime | None = None) -> list[Resource]:
+        """The resources of a type that polls captured after a moment; see `Serving.resources`."""
+        return self.serving.resources(resource_type, since=since)
 
     def close(self) -> None:
         """Close pooled connections; servers keep running."""

@@ -256,6 +256,13 @@ class AmbiguousPersonError(LambdaPipelineError):
     exit_code = 3
 
 
+class AmbiguousResourceError(LambdaPipelineError):
+    """A type and an id that several partitions have a resource of."""
+
+    code = "ambiguous-resource"
+    exit_code = 3
+
+
 class ParityMismatchError(LambdaPipelineError):
     """Resources whose served rows are not those of their recompute; names them by key, never by value."""
 

@@ -57,18 +57,25 @@ def answer_options(command: Command) -> Command:
     return command
 
 
-@click.command(
-    epilog=f"Operators: {', '.join(Operator)}. Values of in and between are separated by commas or a JSON array; "
+OPERATORS = (
+    f"Operators: {', '.join(Operator)}. Values of in and between are separated by commas or a JSON array; "
     "that of is-null is true or false. ne leaves out rows whose value is missing, as SQL does."
 )
-@click.argument("view")
-@click.option(
+"""What `--help` says about filters."""
+
+where_option = click.option(
     "--where",
     nargs=3,
     multiple=True,
     metavar="COLUMN OP VALUE",
     help="Keep rows where this holds; several must all hold. Applied after the merge.",
 )
+"""The filters of a question over one view."""
+
+
+@click.command(epilog=OPERATORS)
+@click.argument("view")
+@where_option
 @click.option("--columns", default="", metavar="A,B", help="Which columns, in which order; all by default.")
 @answer_options
 def query(
@@ -94,11 +101,11 @@ def query(
             where=[parse_filter(column, operator, value) for column, operator, value in where],
             columns=[name.strip() for name in columns.split(",")] if columns else (),
             options=ReadOptions(
-                mode=mode, limit=_limit(count=count, limit=limit, format_=format_), freshness_target_s=max_age
+                mode=mode, limit=shown_limit(count=count, limit=limit, format_=format_), freshness_target_s=max_age
             ),
         )
         warn_of_broken_files(deployment, [view])
-    _print(answer, count=count, format_=format_)
+    print_answer(answer, count=count, format_=format_)
 
 
 @click.command()
@@ -132,16 +139,17 @@ def sql(
     statement, values = _read_statement(file), _parse_values(parameters)
     options = ReadOptions(
         mode=mode,
-        limit=_limit(count=count, limit=limit, format_=format_),
+        limit=shown_limit(count=count, limit=limit, format_=format_),
         freshness_target_s=max_age,
         compare=compare,
     )
     with opened() as deployment:
         answer = deployment.serving.select(statement, values, options=options)
-    _print(answer, count=count, format_=format_)
+    print_answer(answer, count=count, format_=format_)
 
 
-def _limit(*, count: bool, limit: int | None, format_: StreamFormat) -> int | None:
+def shown_limit(*, count: bool, limit: int | None, format_: StreamFormat) -> int | None:
+    """The limit in force: a table on a terminal has one by default, and a count needs no rows."""
     if count:
         return 0
     return SHOWN_ROWS if limit is None and format_ == "table" and sys.stdout.isatty() else limit
@@ -182,7 +190,8 @@ def _parse_values(parameters: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _print(answer: Answer, *, count: bool, format_: StreamFormat) -> None:
+def print_answer(answer: Answer, *, count: bool, format_: StreamFormat) -> None:
+    """Print the rows of an answer, or their number, and on standard error what is known about it."""
     for line in describe_answer(answer):
         click.echo(line, err=True)
     if count:

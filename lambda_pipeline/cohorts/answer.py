@@ -5,14 +5,15 @@ Its parts stand in `counts`.
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lambda_pipeline.cohorts.code_sets import CodeSet
 from lambda_pipeline.cohorts.counts import Cell, Count, LeftOut, Step, shown
 from lambda_pipeline.cohorts.html import to_html
 from lambda_pipeline.serving import Mode, QuarantinedResource
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class CohortAnswer:
             raise ValueError("there are other ids than persons")
 
     @property
-    def persons_frame(self) -> pd.DataFrame:
+    def persons_frame(self) -> "pd.DataFrame":
         """The ids as a data frame with the column `person_id`.
 
         Raises:
@@ -77,20 +78,20 @@ class CohortAnswer:
         """
         if self.person_ids is None:
             raise ValueError("persons were not asked for: ask(..., persons=True)")
-        return pd.DataFrame({"person_id": pd.array(list(self.person_ids), dtype=pd.StringDtype())})
+        return _frame([[each] for each in self.person_ids], ["person_id"], {"person_id": "string"})
 
     @property
-    def attrition_frame(self) -> pd.DataFrame:
+    def attrition_frame(self) -> "pd.DataFrame":
         """The attrition as a data frame; a count that is not shown is missing."""
         names = ["remaining", "lost", "excluded_alone"]
         rows = [[step.name, *_numbers(step.remaining, step.lost, step.excluded_alone)] for step in self.attrition]
-        return pd.DataFrame(rows, columns=["name", *names]).astype(dict.fromkeys(names, pd.Int64Dtype()))
+        return _frame(rows, ["name", *names], dict.fromkeys(names, "Int64"))
 
     @property
-    def breakdown_frame(self) -> pd.DataFrame:
+    def breakdown_frame(self) -> "pd.DataFrame":
         """The breakdown as a data frame; a count that is not shown is missing."""
         rows = [[cell.sex, cell.age_band, *_numbers(cell.persons)] for cell in self.breakdown]
-        return pd.DataFrame(rows, columns=["sex", "age_band", "persons"]).astype({"persons": pd.Int64Dtype()})
+        return _frame(rows, ["sex", "age_band", "persons"], {"persons": "Int64"})
 
     def summary(self) -> dict[str, Any]:
         """Everything except the ids of persons, ready for JSON; a count that is not shown is text."""
@@ -121,6 +122,12 @@ class CohortAnswer:
         missing = f"{len(self.quarantined):,} resources are missing because they cannot be read"
         lines = [*map(str, self.left_out), *self.notes, *([missing] if self.quarantined else [])]
         return to_html(title, as_of, self.attrition, self.breakdown, lines)
+
+
+def _frame(rows: list[list[Any]], columns: list[str], types: dict[str, str]) -> "pd.DataFrame":
+    import pandas as pd  # noqa: PLC0415 (takes longer to import than most questions take to answer)
+
+    return pd.DataFrame(rows, columns=columns).astype(types)
 
 
 def _numbers(*counts: Count | None) -> list[int | None]:

@@ -36,6 +36,25 @@ def protect(answer: CohortAnswer, min_cell: int) -> CohortAnswer:
     )
 
 
+def protect_groups(counts: Sequence[int], min_cell: int) -> tuple[list[Count | None], Count]:
+    """Counts of groups whose values may tell of a person, and their sum.
+
+    Args:
+        counts: of each group, at least 1.
+        min_cell: the lowest count that is shown.
+
+    Returns:
+        For each group its count, `hidden`, or None where the group itself must not be shown; and the sum.
+    """
+    rule = _Limit(min_cell)
+    cells = rule.cells(counts)
+    small = [rule.small(count) for count in counts]
+    if any(cell == HIDDEN and is_small for cell, is_small in zip(cells, small, strict=True)):
+        return [None] * len(counts), rule.alone(sum(counts))
+    shown = [None if is_small else cell for cell, is_small in zip(cells, small, strict=True)]
+    return shown, rule.alone(sum(counts))
+
+
 class _Limit:
     def __init__(self, min_cell: int) -> None:
         self.min_cell = min_cell
@@ -88,10 +107,10 @@ class _Limit:
 
     def breakdown(self, cells: Sequence[Cell]) -> tuple[Cell, ...]:
         counts = [_number(cell.persons) for cell in cells]
-        shown = self._cells(counts)
+        shown = self.cells(counts)
         return tuple(Cell(cell.sex, cell.age_band, count) for cell, count in zip(cells, shown, strict=True))
 
-    def _cells(self, counts: Sequence[int]) -> list[Count]:
+    def cells(self, counts: Sequence[int]) -> list[Count]:
         """Cells whose sum is known: so many are hidden that every small one may be any number below the limit."""
         shown = [self.alone(count) for count in counts]
         if self.small(sum(counts)) or not any(map(self.small, counts)):

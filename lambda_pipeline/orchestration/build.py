@@ -4,6 +4,7 @@ import dagster as dg
 
 from lambda_pipeline.orchestration.assets import parity_checks, pipeline_assets, view_names
 from lambda_pipeline.orchestration.cohort_job import cohort_query_job
+from lambda_pipeline.orchestration.counts_job import view_counts_job
 from lambda_pipeline.orchestration.jobs import nightly_refresh, parity_check_job, query_jobs
 from lambda_pipeline.orchestration.notifications import notification_sensors
 from lambda_pipeline.orchestration.report_asset import operations_report
@@ -26,7 +27,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[*pipeline_assets(folder, settings), operations_report(names)],
         asset_checks=[parity_checks(name, settings) for name in names] if settings.parity_sample else [],
-        jobs=[nightly_refresh(names, settings), parity_check_job(settings), *query_jobs(folder), cohort_query_job()],
+        jobs=[
+            nightly_refresh(names, settings),
+            parity_check_job(settings),
+            *query_jobs(folder),
+            view_counts_job(folder),
+            cohort_query_job(),
+        ],
         schedules=[nightly_schedule(settings)],
         sensors=[*([capture_sensor(settings)] if settings.speed_layer else []), *notification_sensors(settings)],
         resources={"deployment": DeploymentResource(), "serving": ServingResource()},

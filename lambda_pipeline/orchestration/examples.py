@@ -27,6 +27,14 @@ def view_query_example(names: Sequence[str], views: Sequence[View]) -> str:
     )
 
 
+def view_counts_example(names: Sequence[str], views: Sequence[View]) -> str:
+    """Config of `view_counts`."""
+    if not views:
+        return f"view: {names[0]}\nby: [id]\n"
+    view, column = _choose(views)
+    return f"view: {view.name}\nby: [{column}]\nname: my_counts\n"
+
+
 def sql_query_example(names: Sequence[str], views: Sequence[View]) -> str:
     """Config of `sql_query`."""
     if not views:

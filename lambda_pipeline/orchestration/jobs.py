@@ -1,4 +1,4 @@
-"""Jobs: the nightly refresh, the parity check, and the two ways to ask. Results are files; runs hold counts."""
+"""Jobs: the nightly refresh, the parity check, and the ways to ask. Results are files; runs hold counts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,14 +18,16 @@ from lambda_pipeline.orchestration.examples import (
     view_query_example,
 )
 from lambda_pipeline.orchestration.launch_config import (
+    FileOptions,
     ParityOptions,
-    ResultOptions,
     SqlQuery,
+    ViewChanges,
+    ViewQuery,
     check_parity_options,
     check_sql_query,
     check_view_query,
     environment_references,
-    view_query_model,
+    over_views,
 )
 from lambda_pipeline.orchestration.report_asset import OPERATIONS_REPORT
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource
@@ -91,13 +93,13 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
 
 def query_jobs(folder: ViewFolder) -> list[dg.JobDefinition]:
     """The jobs that analysts launch."""
-    return [view_query_job(folder), sql_query_job(folder)]
+    return [view_query_job(folder), view_changes_job(folder), sql_query_job(folder)]
 
 
 def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
     """Rows of one view, filtered."""
     by_name = {view.name: view for view in folder.views}
-    model: Any = view_query_model(view_names(folder), folder.views)
+    model: Any = over_views(ViewQuery, view_names(folder), folder.views)
 
     @dg.op(description="Reads one merged view, filters it, and writes the rows to a file.")
     def run_view_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
@@ -109,7 +111,7 @@ def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
                 options=config.read_options(),
             )
 
-        _run_question(context, config, ask)
+        run_question(context, config, ask)
 
     @dg.config_mapping
     def view_query_config(config: model) -> dg.RunConfig:
@@ -131,6 +133,43 @@ def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
     return view_query
 
 
+def view_changes_job(folder: ViewFolder) -> dg.JobDefinition:
+    """Rows of one view that came and went since the published generation."""
+    by_name = {view.name: view for view in folder.views}
+    model: Any = over_views(ViewChanges, view_names(folder), folder.views)
+
+    @dg.op(description="Compares one merged view with its batch rows, and writes the difference to a file.")
+    def run_view_changes(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
+        def ask() -> Answer:
+            return serving.serving.changes(
+                config.view.value,
+                where=config.filters(),
+                columns=config.column_names(),
+                options=config.read_options(),
+            )
+
+        run_question(context, config, ask)
+
+    @dg.config_mapping
+    def view_changes_config(config: model) -> dg.RunConfig:
+        check_view_query(config, by_name)
+        return dg.RunConfig(ops={"run_view_changes": config})
+
+    @dg.job(
+        config=saying_why(view_changes_config),
+        executor_def=dg.in_process_executor,
+        tags={"kind": "query"},
+        description=describe_with_example(
+            "Rows of one view that were added or removed since the published generation; as a file.",
+            view_query_example(view_names(folder), folder.views),
+        ),
+    )
+    def view_changes() -> None:
+        run_view_changes()
+
+    return view_changes
+
+
 def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
     """One SELECT over the views."""
     views = view_names(folder)
@@ -142,7 +181,7 @@ def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
                 config.sql, config.bound(), options=config.read_options(compare=config.compare)
             )
 
-        _run_question(context, config, ask)
+        run_question(context, config, ask)
 
     @dg.config_mapping
     def sql_query_config(config: SqlQuery) -> dg.RunConfig:
@@ -193,7 +232,7 @@ def refuse_environment(context: dg.OpExecutionContext) -> None:
         raise dg.Failure(f"run config may not read environment variables: {', '.join(hits)}", allow_retries=False)
 
 
-def _run_question(context: dg.OpExecutionContext, options: ResultOptions, ask: Callable[[], Answer]) -> None:
+def run_question(context: dg.OpExecutionContext, options: FileOptions, ask: Callable[[], Answer]) -> None:
     """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
     refuse_environment(context)
     try:

@@ -9,13 +9,15 @@ that variable, which would show any secret of the server to everybody who may la
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import dagster as dg
 from pydantic import AfterValidator, ConfigDict, Field, create_model
 
+from lambda_pipeline.cohorts.groups import AGE_BANDS, Ages, parse_groups
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode
 from lambda_pipeline.orchestration.words import list_words, make_words
@@ -87,13 +89,9 @@ class Strict(dg.Config):
     model_config = ConfigDict(hide_input_in_errors=True)
 
 
-class ResultOptions(Strict):
-    """How a question is answered, and where the rows go."""
+class FileOptions(Strict):
+    """Where the rows go, and what an answer may be."""
 
-    mode: ModeName = Field(
-        ModeName.live,
-        description="live: batch and speed merged; batch: the published generation; source: a recompute from HAPI.",
-    )
     limit: int | None = Field(None, ge=1, description="Rows of the file at most; after merge and filters.")
     format: FormatName = Field(FormatName.csv, description="Of the file.")
     name: FileName = Field(
@@ -108,6 +106,15 @@ class ResultOptions(Strict):
     )
     accept_quarantined: bool = Field(
         default=True, description="Off: fail rather than answer when resources of the views cannot be read."
+    )
+
+
+class ResultOptions(FileOptions):
+    """The same, and how a question is answered."""
+
+    mode: ModeName = Field(
+        ModeName.live,
+        description="live: batch and speed merged; batch: the published generation; source: a recompute from HAPI.",
     )
 
     def read_options(self, *, compare: bool = False) -> ReadOptions:
@@ -159,26 +166,70 @@ class ParityOptions(Strict):
         return [mode for mode in SERVED_MODES if self.mode in (mode, ServedName.both)]
 
 
-class ViewQuery(ResultOptions):
-    """Config of `view_query` without its enumerations, which `view_query_model` adds."""
+class OneView(FileOptions):
+    """A question over one view, without the enumerations that `over_views` adds."""
 
     view: Any
-    columns: list[Any]
     where: list[Any]
-
-    def column_names(self) -> list[str]:
-        """The columns asked for, as text."""
-        return [str(column.value) for column in self.columns]
 
     def filters(self) -> list[Filter]:
         """The conditions, numbers exact."""
         return [Filter(each.column.value, Operator(each.operator.value), exact(each.value)) for each in self.where]
 
 
-def view_query_model(names: Sequence[str], views: Sequence[View]) -> type[ViewQuery]:
-    """The config of `view_query` over these views, with their names and columns as enumerations.
+class ViewChoice(OneView):
+    """Rows of one view."""
+
+    columns: list[Any]
+
+    def column_names(self) -> list[str]:
+        """The columns asked for, as text."""
+        return [str(column.value) for column in self.columns]
+
+
+class ViewQuery(ViewChoice, ResultOptions):
+    """Config of `view_query`."""
+
+
+class ViewChanges(ViewChoice):
+    """Config of `view_changes`."""
+
+    def read_options(self) -> ReadOptions:
+        """How the serving layer answers."""
+        return ReadOptions(
+            limit=self.limit,
+            freshness_target_s=self.freshness_target_s,
+            accept_quarantined=self.accept_quarantined,
+        )
+
+
+class ViewCounts(OneView, ResultOptions):
+    """Config of `view_counts`."""
+
+    by: list[Text] = Field(description="Columns to count by; of a date also birth_date:year, :month or :age.")
+    age_bands: list[int] = Field(list(AGE_BANDS), description="For :age, the lowest age of each band but the first.")
+    age_at: Text | None = Field(None, description="For :age, the day, such as 2026-01-31; that of the run by default.")
+
+    def age_day(self) -> date | None:
+        """The day on which somebody has the age.
+
+        Raises:
+            BadRequestError: it is no day.
+        """
+        try:
+            return None if self.age_at is None else date.fromisoformat(self.age_at)
+        except ValueError:
+            raise BadRequestError("age_at is no day", hint="write 2026-01-31") from None
+
+
+Choice = TypeVar("Choice", bound=OneView)
+
+
+def over_views(base: type[Choice], names: Sequence[str], views: Sequence[View]) -> type[Choice]:
+    """The config of a job over one of these views, with their names and columns as enumerations.
 
     Args:
+        base: what else the config has.
         names: of all views; what files that do not compile call their columns is not known.
         views: of the files that compile.
     """
@@ -191,16 +242,22 @@ def view_query_model(names: Sequence[str], views: Sequence[View]) -> type[ViewQu
         operator=(operators, Field(operators["eq"], description="How it is compared.")),
         value=(Any, Field(description="One value; a list of them for in, two for between; true or false for is-null.")),
     )
+    chosen: dict[str, Any] = {}
+    if "columns" in base.model_fields:
+        chosen["columns"] = (
+            list[columns],  # type: ignore[valid-type]
+            Field([], description="Columns of the file, in this order; all when empty."),
+        )
     return create_model(
-        "ViewQuery",
-        __base__=ViewQuery,
+        base.__name__,
+        __base__=base,
+        **chosen,
         view=(make_words("ViewName", names), Field(description="The view to read.")),
-        columns=(list[columns], Field([], description="Columns of the file, in this order; all when empty.")),  # type: ignore[valid-type]
         where=(list[filter_model], Field([], description="All of these must hold.")),
     )
 
 
-def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
+def check_view_query(query: ViewChoice, views: Mapping[str, View]) -> None:
     """Refuse what the serving layer would refuse, without a server; it alone knows a view whose file does not compile.
 
     Raises:
@@ -211,6 +268,19 @@ def check_view_query(query: ViewQuery, views: Mapping[str, View]) -> None:
     if view is not None:
         check_columns(view, query.column_names())
         condition(query.filters(), view.columns)
+
+
+def check_view_counts(counts: ViewCounts, views: Mapping[str, View]) -> None:
+    """Refuse what counting would refuse, as `check_view_query`.
+
+    Raises:
+        BadRequestError: something to count by, a filter, or an age that cannot be.
+    """
+    Ages(tuple(counts.age_bands), counts.age_day() or date.min)
+    view = views.get(counts.view.value)
+    if view is not None:
+        parse_groups(view, counts.by)
+        condition(counts.filters(), view.columns)
 
 
 def check_parity_options(options: ParityOptions) -> None:

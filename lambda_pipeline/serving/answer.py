@@ -125,8 +125,12 @@ class Answer:
             raise ValueError("the rows have other columns than the answer")
         if len(self.rows) > self.row_count:
             raise ValueError("there are more rows than the answer has")
-        if self.counts is not None and self.counts.total != self.row_count:
-            raise ValueError("counts.total is not row_count")
+        if self.counts is not None and self._counted(self.counts) != self.row_count:
+            raise ValueError("row_count is not what the counts say")
+
+    def _counted(self, counts: Counts) -> int:
+        """The number of rows that there must be by the counts."""
+        return counts.total
 
     @property
     def frame(self) -> "pd.DataFrame":

@@ -11,8 +11,9 @@ from typing import Any
 
 from psycopg import sql
 
+from lambda_pipeline.source import NO_PARTITION
 from lambda_pipeline.speed.entry import join_packed, typed_columns, unpacked_entries
-from lambda_pipeline.views.view import View
+from lambda_pipeline.views.view import Column, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +79,57 @@ def overlay_relation(merge_input: MergeInput, number: int) -> Fragment:
     return Fragment(unpacked_entries(name), {name: join_packed(merge_input.entries.values())})
 
 
-def gains_and_losses(merge_input: MergeInput, condition: sql.Composable) -> Fragment:
+def gains_and_losses(
+    merge_input: MergeInput, condition: sql.Composable, shown: Sequence[Column] | None = None
+) -> Fragment:
     """How a filtered view differs from batch alone: one row `batch, added, removed, entries, overlapping`.
 
     Rows of a resource that the overlay supersedes are compared as a multiset: a row that comes back unchanged is
     neither added nor removed. The condition applies to each side as it applies to the merged view.
+
+    Args:
+        merge_input: the view.
+        condition: over its columns.
+        shown: the columns in which rows are compared; all by default.
     """
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in merge_input.view.columns)
+    return _compared(_GAINS_AND_LOSSES, merge_input, condition, shown or merge_input.view.columns)
+
+
+def gained_and_lost(merge_input: MergeInput, condition: sql.Composable, shown: Sequence[Column]) -> Fragment:
+    """The rows that `gains_and_losses` counts: `_change, _id` and the columns shown, by resource, removed ones first.
+
+    `_change` is `added` or `removed`; `_id` is the resource's logical id, with `@` and the partition where it has one.
+    """
+    return _compared(_GAINED_AND_LOST, merge_input, condition, shown)
+
+
+def _compared(template: str, merge_input: MergeInput, condition: sql.Composable, shown: Sequence[Column]) -> Fragment:
     overlay = overlay_relation(merge_input, 0)
-    text = sql.SQL(_GAINS_AND_LOSSES).format(
+    sides = sql.SQL(_SIDES).format(
         overlay=overlay.text,
-        columns=columns,
+        columns=_names(merge_input.view.columns),
         table=merge_input.table,
         typed=typed_columns(merge_input.view, "_row"),
+    )
+    differences = {
+        name: sql.SQL(_DIFFERENCE).format(
+            of=sql.SQL(of), other=sql.SQL(other), shown=_names(shown), condition=condition
+        )
+        for name, of, other in (("added", "gained", "lost"), ("removed", "lost", "gained"))
+    }
+    text = sql.SQL(template).format(
+        sides=sides,
+        table=merge_input.table,
         condition=condition,
+        shown=_names(shown),
+        no_partition=sql.Literal(NO_PARTITION),
+        **differences,
     )
     return Fragment(text, overlay.parameters)
+
+
+def _names(columns: Sequence[Column]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
 
 def superseding(inputs: Sequence[MergeInput]) -> Fragment:
@@ -128,7 +164,8 @@ _MERGED = """{overlay_name} AS MATERIALIZED (
   SELECT {typed}
     FROM {overlay_name} AS newer CROSS JOIN LATERAL jsonb_array_elements(newer._rows) AS _row)"""
 
-_GAINS_AND_LOSSES = """
+# A row belongs to its resource: one that moves from a resource to another is removed there and added here.
+_SIDES = """
 WITH newer AS MATERIALIZED (
   {overlay}),
 lost AS MATERIALIZED (
@@ -136,14 +173,26 @@ lost AS MATERIALIZED (
                    JOIN newer ON newer._id = batch._id AND newer._partition = batch._partition) AS old),
 gained AS MATERIALIZED (
   SELECT * FROM (SELECT newer._partition, newer._id, {typed}
-                   FROM newer CROSS JOIN LATERAL jsonb_array_elements(newer._rows) AS _row) AS new)
+                   FROM newer CROSS JOIN LATERAL jsonb_array_elements(newer._rows) AS _row) AS new)"""
+
+_DIFFERENCE = """SELECT _partition, _id, {shown} FROM {of} WHERE {condition} EXCEPT ALL
+       SELECT _partition, _id, {shown} FROM {other} WHERE {condition}"""
+
+_GAINS_AND_LOSSES = """{sides}
 SELECT (SELECT count(*) FROM {table} AS batch WHERE {condition}),
-       (SELECT count(*) FROM (SELECT * FROM gained WHERE {condition} EXCEPT ALL
-                              SELECT * FROM lost WHERE {condition}) AS added),
-       (SELECT count(*) FROM (SELECT * FROM lost WHERE {condition} EXCEPT ALL
-                              SELECT * FROM gained WHERE {condition}) AS removed),
+       (SELECT count(*) FROM ({added}) AS added),
+       (SELECT count(*) FROM ({removed}) AS removed),
        (SELECT count(*) FROM newer),
        (SELECT count(DISTINCT (_partition, _id)) FROM lost)"""
+
+_GAINED_AND_LOST = """{sides}
+SELECT _change,
+       CASE _partition WHEN {no_partition} THEN _id ELSE _id || '@' || _partition END AS _id,
+       {shown}
+  FROM (SELECT 'added' AS _change, * FROM ({added}) AS added
+        UNION ALL
+        SELECT 'removed' AS _change, * FROM ({removed}) AS removed) AS change
+ ORDER BY change._partition, change._id COLLATE "C", _change COLLATE "C" DESC"""
 
 _SUPERSEDING = """SELECT {resource} AS resource, newer._partition, newer._id,
        EXISTS (SELECT FROM {table} AS batch

@@ -12,13 +12,21 @@ from lambda_pipeline.serving.options import ReadOptions
 
 def question_of_view(view: str, columns: Sequence[str], where: Sequence[Filter], options: ReadOptions) -> Question:
     """The question for rows of one view."""
-    filters = [{"column": each.column, "operator": str(each.operator), "value": _plain(each.value)} for each in where]
-    return Question({"view": view, "columns": list(columns), "where": filters, **_plain(asdict(options))})
+    return Question({"view": view, "columns": list(columns), "where": _filters(where), **_plain(asdict(options))})
+
+
+def question_of_changes(view: str, columns: Sequence[str], where: Sequence[Filter], options: ReadOptions) -> Question:
+    """The question for the rows of one view that changed."""
+    return Question({"changes": view, "columns": list(columns), "where": _filters(where), **_plain(asdict(options))})
 
 
 def question_of_sql(statement: str, parameters: Mapping[str, Any], options: ReadOptions) -> Question:
     """The question of one SELECT."""
     return Question({"sql": statement, "parameters": _plain(parameters), **_plain(asdict(options))})
+
+
+def _filters(where: Sequence[Filter]) -> list[dict[str, Any]]:
+    return [{"column": each.column, "operator": str(each.operator), "value": _plain(each.value)} for each in where]
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Self, Unpack
 
 from psycopg import sql
@@ -16,13 +17,15 @@ from lambda_pipeline.database import Database
 from lambda_pipeline.errors import BadRequestError, QuarantinedError, suggest
 from lambda_pipeline.serving.answer import Answer, Counts, Mode
 from lambda_pipeline.serving.arguments import check_types_of_query, check_types_of_select
+from lambda_pipeline.serving.changes import CHANGE_COLUMNS, Changes, check_options_of_changes
 from lambda_pipeline.serving.compare import comparison
 from lambda_pipeline.serving.filters import Filter, condition
-from lambda_pipeline.serving.merge import MergeInput, gains_and_losses, superseding, with_views
+from lambda_pipeline.serving.merge import MergeInput, gained_and_lost, gains_and_losses, superseding, with_views
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues, ReadOptions
 from lambda_pipeline.serving.parameters import check_parameters
-from lambda_pipeline.serving.question import question_of_sql, question_of_view
+from lambda_pipeline.serving.question import question_of_changes, question_of_sql, question_of_view
 from lambda_pipeline.serving.read import OpenRead, open_batch, open_live, open_source
+from lambda_pipeline.serving.resource import Resource, read_resource, read_resources
 from lambda_pipeline.serving.results import columns_of, plain_rows
 from lambda_pipeline.serving.sql.guard import GuardedSelect, guard
 from lambda_pipeline.serving.statement import Limits, Result, errors_of_queries, run
@@ -116,6 +119,49 @@ class Serving:
         question = question_of_view(view, columns, where, options)
         return replace(answer, question=question, seconds=time.monotonic() - began)
 
+    def changes(
+        self,
+        view: str,
+        *,
+        where: Sequence[Filter] = (),
+        columns: Sequence[str] = (),
+        options: ReadOptions = DEFAULTS,
+        **changed: Unpack[OptionValues],
+    ) -> Changes:
+        """Rows of one view that were added or removed since the published generation, each with the resource it is of.
+
+        A resource that was updated gives its old rows as removed and its new ones as added; a row that it had before
+        and still has is not shown. Rows are compared in the columns that are asked for, after the filters.
+
+        Args:
+            view: its name.
+            where: filters; all must hold. A row that no longer passes them is removed.
+            columns: which columns, in which order; all when empty.
+            options: how the question is answered, in mode live.
+            changed: single options that differ, such as `limit=100`.
+
+        Raises:
+            BadRequestError: unknown view, column, operator or value, or another mode than live.
+            AnswerRefusedError: the answer cannot be shown to be right; see its subclasses.
+            AnswerTooLargeError: more rows or bytes than the settings allow.
+            QueryFailedError: PostgreSQL ended the query.
+        """
+        began = time.monotonic()
+        check_types_of_query(view, where, columns, options)
+        options = replace(options, **changed)
+        check_options_of_changes(options)
+        with self._open([view], self._published_digests(), options) as read:
+            merge_input = read.inputs[view]
+            shown = check_columns(merge_input.view, columns)
+            matching, parameters = condition(where, merge_input.view.columns, prefix="lp:filter:")
+            counts = self._count_view(read, merge_input, matching, parameters, shown)
+            differing = gained_and_lost(merge_input, matching, shown)
+            limited = sql.SQL("{} LIMIT {}").format(differing.text, sql.Literal(options.limit))
+            rows = self._execute(read, limited, {**differing.parameters, **parameters}).rows
+            answer = _make_changes(read, rows, shown, counts)
+        question = question_of_changes(view, columns, where, options)
+        return replace(answer, question=question, seconds=time.monotonic() - began)
+
     def select(
         self,
         statement: str,
@@ -197,6 +243,31 @@ class Serving:
             answer = _make_answer(read, options.mode, rows, composition.columns, len(rows), None)
         return replace(answer, seconds=time.monotonic() - began)
 
+    def resource(self, reference: str) -> Resource:
+        """The current state of one resource, such as `Patient/123`: see `resource.read_resource`.
+
+        Raises:
+            BadRequestError: it is no reference.
+            AmbiguousResourceError: several partitions have this id, and the reference names none.
+            QuarantinedError: it is there and cannot be read.
+            SourceError: HAPI's tables cannot be read.
+        """
+        overlay = self.overlay if self.settings.speed_layer else None
+        with errors_of_queries():
+            return read_resource(self.database, overlay, self.settings, reference)
+
+    def resources(self, resource_type: str, *, since: datetime | None = None) -> list[Resource]:
+        """The resources of a type that polls captured after a moment: see `resource.read_resources`.
+
+        Raises:
+            BadRequestError: no moment with a time zone, or a type that no view reads.
+            AnswerRefusedError: the overlay does not hold all of them, or one cannot be read.
+            RedisUnavailableError: Redis cannot be read.
+        """
+        overlay = self.overlay if self.settings.speed_layer else None
+        with errors_of_queries():
+            return read_resources(self.database, overlay, self.settings, resource_type, since)
+
     def known_views(self) -> dict[str, View]:
         """The views that may be asked, by name: as they are published, else as their files define them."""
         generation = self.generation()
@@ -253,13 +324,18 @@ class Serving:
         return run(read.connection, statement, parameters, limits=limits, question=question)
 
     def _count_view(
-        self, read: OpenRead, merge_input: MergeInput, matching: sql.Composed, parameters: Mapping[str, Any]
+        self,
+        read: OpenRead,
+        merge_input: MergeInput,
+        matching: sql.Composed,
+        parameters: Mapping[str, Any],
+        shown: Sequence[Column] | None = None,
     ) -> Counts:
         if not merge_input.entries:
             statement = sql.SQL("SELECT count(*) FROM {} AS batch WHERE {}").format(merge_input.table, matching)
             (batch,) = self._fetch_one(read, statement, parameters)
             return Counts(batch, batch, 0, 0, 0, 0)
-        fragment = gains_and_losses(merge_input, matching)
+        fragment = gains_and_losses(merge_input, matching, shown)
         batch, added, removed, entries, overlapping = self._fetch_one(
             read, fragment.text, {**fragment.parameters, **parameters}
         )
@@ -331,6 +407,25 @@ def check_columns(view: View, names: Sequence[str]) -> tuple[Column, ...]:
     if len(set(names)) != len(names):
         raise BadRequestError("a column is asked for twice")
     return tuple(by_name[name] for name in names) if names else view.columns
+
+
+def _make_changes(read: OpenRead, rows: Sequence[Sequence[Any]], shown: Sequence[Column], counts: Counts) -> Changes:
+    assert read.generation is not None
+    columns = (*CHANGE_COLUMNS, *shown)
+    return Changes(
+        rows=plain_rows(rows, columns),
+        columns=columns,
+        row_count=counts.added + counts.removed,
+        valid_as_of=read.frontier.taken_at,
+        since=read.generation.mark.taken_at,
+        generation=read.generation.number,
+        mode="live",
+        sources=read.sources,
+        counts=counts,
+        quarantined=read.quarantined,
+        notes=read.notes,
+        digests={name: merge_input.view.digest for name, merge_input in read.inputs.items()},
+    )
 
 
 def _make_answer(

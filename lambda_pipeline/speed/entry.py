@@ -7,7 +7,7 @@ entry is used is decided in `coverage`.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ LIVE_WINDOW_SEQ = 2**53 - 1
 
 _HEAD = re.compile(r'\{"k": \[-?\d+, "(?:[^"\\]|\\.)*"\], "s": (\d+)')
 _QUARANTINE = '"q": ["'
+_BODY = ', "resource": '
 
 _PART_CHARACTERS = 16 * 1024 * 1024
 """PostgreSQL holds at most 256 MiB of elements in one jsonb array; a character has at most four bytes."""
@@ -136,17 +137,65 @@ class Entry:
         """What the overlay holds of this entry for one view."""
         return PackedEntry.pack(self.change, seq, self.rows.get(rows_key, "[]"), self.unreadable.get(rows_key)).text
 
-    def point_read(self, cached_at: datetime) -> str:
-        """The value of the point read: the resource as captured, with what to know about it, as JSON."""
+    def point_read(self, cached_at: datetime, captured_by: str) -> str:
+        """The value of the point read: the resource as captured, with what to know about it, as JSON.
+
+        Args:
+            cached_at: now.
+            captured_by: the overlay's prefix and the poll's sequence number: its key is that of every pipeline.
+        """
         known = {
             "resource_type": self.change.key.type,
             "version": self.change.version,
             "last_updated": self.change.last_updated.astimezone(UTC).isoformat(),
             "cached_at": cached_at.astimezone(UTC).isoformat(),
             "deleted": self.change.deleted,
+            "captured_by": captured_by,
         }
         # The body is spliced in as text: decimals keep their digits.
-        return f'{json.dumps(known)[:-1]}, "resource": {self.body or "null"}}}'
+        return f"{json.dumps(known)[:-1]}{_BODY}{self.body or 'null'}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A point read as it is held.
+
+    Attributes:
+        captured_by: prefix of the overlay and sequence number of the poll that wrote it.
+        version: the version that was captured.
+        last_updated: HAPI's timestamp, in UTC.
+        deleted: whether it is a delete.
+        body: the resource as JSON text, digits as they were; None when deleted, or where it cannot be read.
+    """
+
+    captured_by: str
+    version: int
+    last_updated: datetime
+    deleted: bool
+    body: str | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Envelope":
+        """The inverse of `Entry.point_read`.
+
+        Raises:
+            RedisUnavailableError: it is damaged.
+        """
+        head, _, body = text.partition(_BODY)
+        try:
+            json.loads(text)
+            match json.loads(head + "}"):
+                case {
+                    "captured_by": str(by),
+                    "version": int(version),
+                    "last_updated": str(updated),
+                    "deleted": bool(deleted),
+                }:
+                    held = None if body == "null}" else body[:-1]
+                    return cls(by, version, datetime.fromisoformat(updated).astimezone(UTC), deleted, held)
+        except (ValueError, RecursionError):
+            pass
+        raise damaged("a point read")
 
 
 def member(key: ResourceKey) -> str:

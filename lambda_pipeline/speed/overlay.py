@@ -25,13 +25,14 @@ from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import NO_PARTITION, ResourceKey, SnapshotMark
 from lambda_pipeline.speed import coverage
-from lambda_pipeline.speed.entry import Entry, key_of, member, rows_name
+from lambda_pipeline.speed.entry import Entry, Envelope, key_of, member, rows_name
 from lambda_pipeline.speed.redis_errors import damaged, redis_errors
 from lambda_pipeline.speed.state import OverlayState
 
 _SCRIPTS = Path(__file__).parent
 _FIELDS_A_COMMAND = 500
 _STAGE_TTL_S = 600
+_READ_ATTEMPTS = 5
 _STAGED_LOST = -1
 _CHANGED_MEANWHILE = 0
 _PRUNE_CAME_LATE = -1
@@ -69,6 +70,42 @@ class OverlayRead:
     lost: str
     polls: Sequence[tuple[int, SnapshotMark]]
     rows: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRead:
+    """One atomic read of the overlay for one resource.
+
+    Attributes:
+        state: None when there is none.
+        lost: what Redis lost of the resource's type, in words; empty when everything is there.
+        polls: sequence number and mark of every poll that has entries, in order.
+        seq: sequence number of the poll that captured the resource; None where there is no entry.
+        envelope: its point read, as that poll wrote it; None where there is none.
+    """
+
+    state: OverlayState | None
+    lost: str
+    polls: Sequence[tuple[int, SnapshotMark]]
+    seq: int | None
+    envelope: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRead:
+    """The entries of one type that polls after a moment captured, all of one revision.
+
+    Attributes:
+        state: None when there is none.
+        lost: what Redis lost of the type, in words; empty when everything is there.
+        polls: sequence number and mark of every poll that has entries, in order.
+        held: resource, sequence number of the poll that captured it, and its point read where that is there.
+    """
+
+    state: OverlayState | None
+    lost: str
+    polls: Sequence[tuple[int, SnapshotMark]]
+    held: Sequence[tuple[ResourceKey, int, Envelope | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +203,75 @@ class Overlay:
         lost = _restarted(state, server["run_id"]) or _missing(state, lengths) or _missing_polls(state, len(polls))
         return OverlayRead(state, lost, _polls(polls), dict(zip(keys, rows, strict=True)))
 
+    def read_resource(self, key: ResourceKey) -> ResourceRead:
+        """State, polls and the point read of one resource in one MULTI.
+
+        Raises:
+            RedisUnavailableError: Redis cannot be read.
+        """
+        with redis_errors(), self.client.pipeline(transaction=True) as pipeline:
+            pipeline.info("server")
+            pipeline.hgetall(self.prefix + "state")
+            pipeline.zrange(self.prefix + "polls", 0, -1)
+            pipeline.zcard(f"{self.prefix}order:{key.type}")
+            pipeline.zscore(f"{self.prefix}order:{key.type}", member(key))
+            pipeline.get(_envelope_key(key))
+            server, fields, polls, length, score, text = pipeline.execute()
+        state = _parse(fields)
+        if state is None:
+            return ResourceRead(None, "there is no overlay in Redis", (), None, None)
+        lost = (
+            _restarted(state, server["run_id"])
+            or _missing(state, [(key.type, length)])
+            or _missing_polls(state, len(polls))
+        )
+        seq = None if score is None else int(score)
+        return ResourceRead(state, lost, _polls(polls), seq, self._own(text, seq))
+
+    def read_type(self, resource_type: str, since: datetime | None) -> TypeRead:
+        """State, polls, and the point reads of a type that polls which began after this moment captured, or all.
+
+        Only keys of these resources are read: `order` sorts the resources of a type by poll.
+
+        Raises:
+            RedisUnavailableError: Redis cannot be read, or polls kept changing the overlay meanwhile.
+        """
+        order = f"{self.prefix}order:{resource_type}"
+        with redis_errors():
+            for _ in range(_READ_ATTEMPTS):
+                with self.client.pipeline(transaction=True) as pipeline:
+                    pipeline.info("server")
+                    pipeline.hgetall(self.prefix + "state")
+                    pipeline.zrange(self.prefix + "polls", 0, -1)
+                    pipeline.zcard(order)
+                    server, fields, members, length = pipeline.execute()
+                state, polls = _parse(fields), _polls(members)
+                if state is None:
+                    return TypeRead(None, "there is no overlay in Redis", (), ())
+                later = (seq for seq, mark in polls if since is None or mark.taken_at > since)
+                first = min(later, default=state.seq + 1)
+                captured = self.client.zrangebyscore(order, first, "+inf", withscores=True)
+                found = [(key_of(resource_type, name), int(seq)) for name, seq in cast("list[Any]", captured)]
+                with self.client.pipeline(transaction=True) as pipeline:
+                    pipeline.hget(self.prefix + "state", "revision")
+                    for key, _ in found:
+                        pipeline.get(_envelope_key(key))
+                    revision, *texts = pipeline.execute()
+                if revision == fields["revision"]:
+                    lost = (
+                        _restarted(state, server["run_id"])
+                        or _missing(state, [(resource_type, length)])
+                        or _missing_polls(state, len(polls))
+                    )
+                    held = [(key, seq, self._own(text, seq)) for (key, seq), text in zip(found, texts, strict=True)]
+                    return TypeRead(state, lost, polls, held)
+        raise RedisUnavailableError("polls kept changing the overlay while it was read", hint="ask again")
+
+    def _own(self, text: str | None, seq: int | None) -> Envelope | None:
+        """The point read that this overlay's poll wrote; the key is that of every pipeline in this Redis."""
+        envelope = Envelope.parse(text) if text and seq is not None else None
+        return envelope if envelope is not None and envelope.captured_by == f"{self.prefix}{seq}" else None
+
     def fingerprints_of(self, resource_type: str, keys: Sequence[ResourceKey]) -> list[str | None]:
         """Fingerprints of the entries of these resources, in their order; None for a resource without an entry."""
         if not keys:
@@ -205,7 +311,7 @@ class Overlay:
             RedisUnavailableError: Redis refused or went away; nothing was published.
         """
         stage = f"{self.prefix}stage:{secrets.token_hex(8)}:"
-        staged = _staged(state, entries)
+        staged = _staged(state, entries, self.prefix)
         plan = {
             "rebuild": rebuild,
             "seq": state.seq,
@@ -271,9 +377,8 @@ class Overlay:
 
     def point_read(self, resource_type: str, logical_id: str, partition: int = NO_PARTITION) -> dict[str, Any] | None:
         """One captured resource; None when it has not changed since the published generation."""
-        suffix = "" if partition == NO_PARTITION else f"@{partition}"
         with redis_errors():
-            text = self.client.get(f"fhir:{resource_type}:{logical_id}{suffix}")
+            text = self.client.get(_envelope_key(ResourceKey(partition, resource_type, logical_id)))
         try:
             found = json.loads(cast("str", text)) if text else None
         except (ValueError, RecursionError):
@@ -312,14 +417,16 @@ class Overlay:
         self.client.close()
 
 
-def _staged(state: OverlayState, entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
+def _staged(state: OverlayState, entries: Sequence[Entry], prefix: str) -> dict[str, dict[str, str]]:
     """What a poll publishes: hashes by name, each member -> value."""
     now = datetime.now(UTC)
     staged: dict[str, dict[str, str]] = {}
     for entry in entries:
         resource_type = entry.change.key.type
         staged.setdefault(f"seen:{resource_type}", {})[entry.member] = entry.change.fingerprint
-        staged.setdefault(f"envelopes:{resource_type}", {})[entry.member] = entry.point_read(now)
+        staged.setdefault(f"envelopes:{resource_type}", {})[entry.member] = entry.point_read(
+            now, f"{prefix}{state.seq}"
+        )
         for name in (name for name, of_type in state.views.items() if of_type == resource_type):
             staged.setdefault(f"rows:{name}", {})[entry.member] = entry.packed(name, state.seq)
     return staged
@@ -331,6 +438,11 @@ def _write(pipeline: Pipeline, stage: str, staged: Mapping[str, Mapping[str, str
         for start in range(0, len(items), _FIELDS_A_COMMAND):
             pipeline.hset(stage + name, mapping=dict(items[start : start + _FIELDS_A_COMMAND]))
         pipeline.expire(stage + name, _STAGE_TTL_S)
+
+
+def _envelope_key(key: ResourceKey) -> str:
+    suffix = "" if key.partition == NO_PARTITION else f"@{key.partition}"
+    return f"fhir:{key.type}:{key.id}{suffix}"
 
 
 def _keys(state: OverlayState) -> list[str]:

@@ -57,6 +57,8 @@ def test_assets_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
         "nightly_refresh",
         "parity_check",
         "view_query",
+        "view_changes",
+        "view_counts",
         "sql_query",
         "cohort_query",
     }

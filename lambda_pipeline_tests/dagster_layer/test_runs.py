@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lambda_pipeline.orchestration.resources import ServingResource
+from lambda_pipeline.settings import load_settings
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.definitions import CONDITIONS, HEIGHTS, PATIENTS
 from lambda_pipeline_tests.support.hospital import condition, patient
@@ -178,6 +179,41 @@ def test_a_view_query_writes_the_merged_rows_and_leaves_counts_only(night: Site)
         assert {row["id"] for row in csv.DictReader(file)} == {"b", "n"}
     assert json.loads(Path(found["manifest"]).read_text())["answer"]["row_count"] == 2
     assert result.run_id not in found["file"]
+
+
+def test_the_changes_of_a_day_are_a_file_and_leave_counts_only(night: Site) -> None:
+    night.demo.update(patient("a", "female"))
+    night.demo.update(patient("n", "male"))
+    night.tick()
+    result = night.run("view_changes", {"view": "patients", "columns": ["gender"], "name": "day"})
+    assert result.success, said(result)
+    found = output(result)
+    assert {name: found[name] for name in ("dagster/row_count", "batch_count", "added", "removed")} == {
+        "dagster/row_count": 3, "batch_count": 3, "added": 2, "removed": 1,
+    }  # fmt: skip
+    assert "preview" not in found
+    with Path(found["file"]).open(newline="") as file:
+        assert [tuple(row.values()) for row in csv.DictReader(file)] == [
+            ("removed", "a", "male"),
+            ("added", "a", "female"),
+            ("added", "n", "male"),
+        ]
+    manifest = json.loads(Path(found["manifest"]).read_text())
+    assert (manifest["question"]["changes"], manifest["answer"]["row_count"]) == ("patients", 3)
+
+
+def test_counts_by_group_are_a_file_and_small_ones_are_not_shown(night: Site) -> None:
+    config = {"view": "patients", "by": ["gender", "birth_date:month"], "name": "groups"}
+    result = night.run("view_counts", config)
+    assert result.success, said(result)
+    found = output(result)
+    assert (found["dagster/row_count"], found["rows"]) == (0, 0)
+    night.setenv("LAMBDA_PIPELINE_DISCLOSURE_MIN_CELL", "0")
+    load_settings.cache_clear()
+    found = output(night.run("view_counts", config))
+    assert "male" not in str(found)
+    with Path(found["file"]).open(newline="") as file:
+        assert [tuple(row.values()) for row in csv.DictReader(file)] == [("female", "", "1"), ("male", "", "2")]
 
 
 def test_limit_and_preview_come_after_the_merge(night: Site) -> None:

@@ -22,6 +22,14 @@ USUAL: dict[str, dict[str, Any]] = {
         "where": [{"column": "gender", "operator": "eq", "value": "male"},
                   {"column": "birth_date", "operator": "between", "value": ["1970", "1980"]}],
     },
+    "view_changes": {
+        "view": "conditions", "columns": ["id"], "limit": 5, "name": "day", "format": "csv",
+        "where": [{"column": "code", "operator": "eq", "value": "44054006"}],
+    },
+    "view_counts": {
+        "view": "patients", "by": ["gender", "birth_date:age"], "age_bands": [18], "age_at": "2026-01-31", "limit": 5,
+        "where": [{"column": "gender", "operator": "eq", "value": "male"}],
+    },
     "sql_query": {
         "sql": "SELECT count(*) AS n FROM patients WHERE gender = :a", "parameters": {"a": "male"}, "compare": True,
         "limit": 5, "name": "men", "preview": 0, "mode": "batch", "format": "csv",

@@ -96,7 +96,9 @@ def test_point_reads_have_the_resource_as_rest_gives_it(published_cohort: World)
     published_cohort.poll()
     envelope = published_cohort.overlay.point_read("Observation", "h1")
     assert envelope is not None
-    assert set(envelope) == {"resource_type", "resource", "version", "last_updated", "cached_at", "deleted"}
+    assert set(envelope) == {
+        "resource_type", "resource", "version", "last_updated", "cached_at", "deleted", "captured_by",
+    }  # fmt: skip
     assert envelope["resource"]["id"] == "h1"
     assert envelope["resource"]["meta"]["versionId"] == "2"
     assert envelope["resource"]["meta"]["tag"] == [{"system": "s", "code": "t"}]

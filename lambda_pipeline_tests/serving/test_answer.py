@@ -45,7 +45,7 @@ def test_the_summary_is_json_and_holds_no_rows() -> None:
         {"row_count": 4},
         {"valid_as_of": datetime(2026, 1, 31, 8)},  # noqa: DTZ001 (a naive moment is the point)
         {"valid_as_of": datetime(2026, 1, 31, 8, tzinfo=timezone(timedelta(hours=1)))},
-        {"columns": (Column("given", "text"),)},
+        {"columns": (*COLUMNS, Column("given", "text"))},
     ],
 )
 def test_an_answer_that_contradicts_itself_is_no_answer(changes: dict[str, Any]) -> None:

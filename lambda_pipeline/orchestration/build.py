@@ -9,6 +9,7 @@ from lambda_pipeline.orchestration.notifications import notification_sensors
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource, deployed_views
 from lambda_pipeline.orchestration.schedules import nightly_schedule
 from lambda_pipeline.orchestration.sensors import capture_sensor
+from lambda_pipeline.queries import read_queries
 from lambda_pipeline.settings import Settings
 
 
@@ -18,14 +19,19 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     A file that does not compile keeps its assets, whose check `definition` says what is wrong with it.
 
     Raises:
-        ConfigurationError: there is no view definition.
+        ConfigurationError: there is no view definition, or no folder of saved queries.
     """
     folder = deployed_views(settings.view_definitions)
     names = view_names(folder)
     return dg.Definitions(
         assets=pipeline_assets(folder, settings),
         asset_checks=[parity_checks(name, settings) for name in names] if settings.parity_sample else [],
-        jobs=[nightly_refresh(names, settings), parity_check_job(settings), *query_jobs(folder), cohort_query_job()],
+        jobs=[
+            nightly_refresh(names, settings),
+            parity_check_job(settings),
+            *query_jobs(folder, read_queries(settings.queries)),
+            cohort_query_job(),
+        ],
         schedules=[nightly_schedule(settings)],
         sensors=[*([capture_sensor(settings)] if settings.speed_layer else []), *notification_sensors(settings)],
         resources={"deployment": DeploymentResource(), "serving": ServingResource()},

@@ -14,6 +14,7 @@ from lambda_pipeline.queries.saved_query import Dependency, SavedQuery
 from lambda_pipeline.serving.sql.functions import words_of
 from lambda_pipeline.serving.sql.guard import guard
 from lambda_pipeline.serving.sql.tokens import tokens
+from lambda_pipeline.views import ViewFolder
 
 Definitions = Mapping[str, Mapping[str, Any]]
 """ViewDefinitions by the names of their views."""
@@ -30,6 +31,11 @@ _RESERVED = words_of(
     """
 )
 """Words that PostgreSQL reads as no table's name unless they are quoted (SQL Key Words, 18: reserved)."""
+
+
+def definitions_of(folder: ViewFolder) -> Definitions:
+    """The definitions by name; of files that do not compile the name alone."""
+    return {**{file.view: {} for file in folder.broken}, **{view.name: view.definition for view in folder.views}}
 
 
 def view_of(dependency: Dependency, definitions: Definitions) -> str | None:

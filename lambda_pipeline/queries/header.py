@@ -39,8 +39,9 @@ def read_sql(text: str, file: str) -> QueryFile:
     try:
         annotations = list(find_annotations(text))
         used = placeholders(text)
-    except BadRequestError as error:
-        return QueryFile(file, stem, None, (Problem(file, "$", error.message, error.hint),))
+    except BadRequestError:
+        # The guard says the same with line and column when the query is asked or checked.
+        annotations, used = [], ()
     header = _Header(file)
     for annotation in annotations:
         header.read(annotation)

@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "notify": ("notify", "Show who is told of failures and what fails at present, or send a test."),
     "query": ("questions", "Ask for rows of VIEW."),
     "sql": ("questions", "Ask a saved query by its NAME, or the one SELECT in FILE, over the views by their names."),
-    "queries": ("queries", "List and check saved queries."),
+    "queries": ("queries", "List and check saved queries, and make FHIR Library resources of them."),
     "ask": ("cohorts", "Count the persons that the cohort definition in FILE finds."),
     "cohorts": ("cohorts", "Check cohort definitions, and show what they may contain."),
     "views": ("views", "Check, show, run, list and drop view definitions."),

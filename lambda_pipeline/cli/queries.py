@@ -1,13 +1,17 @@
 """`queries`: what an author of saved queries works with."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from lambda_pipeline.console import render
+from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.queries import QueryFile, QueryFolder, read_queries
+from lambda_pipeline.queries.dependencies import definitions_of
 from lambda_pipeline.queries.folder import read_file, refuse_same_names
+from lambda_pipeline.queries.library import build_library, library_text
 from lambda_pipeline.queries.lint import lint_queries
 from lambda_pipeline.settings import load_settings
 from lambda_pipeline.views import read_views
@@ -17,7 +21,7 @@ SavedFile = click.Path(exists=True, dir_okay=False, readable=True, path_type=Pat
 
 @click.group()
 def queries() -> None:
-    """List and check saved queries."""
+    """List and check saved queries, and make FHIR Library resources of them."""
 
 
 @queries.command("list")
@@ -45,6 +49,37 @@ def lint_files(ctx: click.Context, files: Sequence[Path]) -> None:
     click.echo(f"{len(read)} files, {len(found.problems)} problems in {wrong} of them", err=True)
     if found.problems:
         ctx.exit(1)
+
+
+@queries.command("build")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write NAME.json for each query, rather than to print one Library on a line.",
+)
+def build(out: Path | None) -> None:
+    """Make a FHIR Library of the profile SQLQuery of each saved query; the same bytes each time.
+
+    Nothing is written if one of them cannot be made.
+    """
+    settings = load_settings()
+    folder = read_queries(settings.queries)
+    if out is not None and out.resolve() == settings.queries.resolve():
+        raise BadRequestError(f"{out} is the folder of the saved queries", hint="choose another one for --out")
+    definitions = definitions_of(read_views(settings.view_definitions))
+    made = [(file.name, build_library(file.require(), definitions)) for file in folder.files]
+    if out is None:
+        for _, library in made:
+            click.echo(json.dumps(library, ensure_ascii=False, separators=(",", ":")))
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, library in made:
+            (out / f"{name}.json").write_bytes(library_text(library).encode())
+    except OSError as error:
+        raise BadRequestError(f"{out} cannot be written: {error.strerror}") from None
+    click.echo(f"{len(made)} Library resources are in {out}", err=True)
 
 
 def echo_queries(folder: QueryFolder) -> None:

@@ -10,7 +10,8 @@ import click
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
 from lambda_pipeline.cli.queries import echo_queries
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.queries import SavedQuery, ask_query, read_queries, read_sql
+from lambda_pipeline.queries import SavedQuery, ask_query, read_queries
+from lambda_pipeline.queries.folder import read_text
 from lambda_pipeline.queries.saved_query import NAME
 from lambda_pipeline.queries.values import bind
 from lambda_pipeline.serving import Answer, Mode, Operator, QuarantinedResource, ReadOptions, parse_filter
@@ -166,7 +167,7 @@ def _limit(*, count: bool, limit: int | None, format_: StreamFormat) -> int | No
 def _find_query(word: str) -> SavedQuery:
     """The saved query of this name, or that in the file of this name."""
     if not NAME.fullmatch(word):
-        return read_sql(_read_statement(word), "stdin" if word == "-" else Path(word).name).require()
+        return read_text(_read_statement(word), "stdin" if word == "-" else Path(word).name).require()
     folder = read_queries(load_settings().queries)
     saved = any(file.name == word for file in folder.files)
     if not Path(word).is_file():
@@ -175,7 +176,7 @@ def _find_query(word: str) -> SavedQuery:
         raise BadRequestError(
             f"{word} is a saved query and a file of this folder", hint=f"./{word} is the file; rename one of them"
         )
-    return read_sql(_read_statement(word), word).require()
+    return read_text(_read_statement(word), word).require()
 
 
 def _read_statement(file: str) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from lambda_pipeline.errors import BadRequestError, ConfigurationError, Problem, suggest
 from lambda_pipeline.queries.header import read_sql
+from lambda_pipeline.queries.library_reader import read_library
 from lambda_pipeline.queries.saved_query import QueryFile, SavedQuery
 
 MAX_BYTES = 1_000_000
-SUFFIXES = (".sql",)
+SUFFIXES = (".sql", ".json")
+"""Files of SQL, and Library resources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,12 @@ def read_file(path: Path) -> QueryFile:
         return _unreadable(path, f"cannot be read: {error.strerror}")
     except UnicodeDecodeError:
         return _unreadable(path, "is not UTF-8")
-    return read_sql(text, path.name)
+    return read_text(text, path.name)
+
+
+def read_text(text: str, file: str) -> QueryFile:
+    """The query of a text, which is a Library if its file is called so."""
+    return read_library(text, file) if file.endswith(".json") else read_sql(text, file)
 
 
 def refuse_same_names(files: Sequence[QueryFile]) -> tuple[QueryFile, ...]:

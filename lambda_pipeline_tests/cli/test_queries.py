@@ -1,5 +1,6 @@
 """Saved queries from a terminal: by name, from files, listed, checked."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,27 @@ def test_lint_checks_the_folder_or_files(program: Program, folder: Path, tmp_pat
     ]  # fmt: skip
     (folder / "again.sql").write_text("-- @name: PLAIN\nSELECT 1 AS a")
     assert program("queries", "lint").code == 1
+
+
+def test_libraries_are_built_and_asked(published: DemoHapi, program: Program, folder: Path, tmp_path: Path) -> None:
+    (folder / "plain.sql").unlink()
+    assert program("queries", "build", "--out", str(tmp_path / "out")).code == 0
+    file = tmp_path / "out" / "by_gender.json"
+    first = file.read_bytes()
+    assert program("queries", "build", "--out", str(tmp_path / "out")).code == 0
+    assert file.read_bytes() == first
+    (printed,) = program("queries", "build").out.splitlines()
+    assert json.loads(printed) == json.loads(first)
+    by_file = program("sql", str(file), "--param", "gender=female", "--format", "csv")
+    assert (by_file.code, by_file.out.split()) == (0, ["patient_id", "dora", "eva"])
+    (folder / "by_gender.sql").unlink()
+    (folder / "anything.json").write_bytes(first)
+    assert program("sql", "by_gender", "--param", "gender=female", "--count").out == "2\n"
+    assert program("queries", "lint").code == 0
+
+
+def test_nothing_is_built_where_one_query_cannot_be(program: Program, folder: Path, tmp_path: Path) -> None:
+    result = program("queries", "build", "--out", str(tmp_path / "out"))
+    assert (result.code, (tmp_path / "out").exists()) == (3, False)
+    assert "plain.sql: $: :g has no type (declare it: @param: g string)" in result.err
+    assert "is the folder of the saved queries" in program("queries", "build", "--out", str(folder)).err

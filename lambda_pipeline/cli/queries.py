@@ -39,8 +39,9 @@ def lint_files(ctx: click.Context, files: Sequence[Path]) -> None:
     Exits with 1 if there is a problem.
     """
     settings = load_settings()
-    read = _read_files(files) if files else read_queries(settings.queries).files
-    found = lint_queries(read, read_views(settings.view_definitions))
+    folder = read_queries(settings.queries)
+    read = _read_files(files) if files else folder.files
+    found = lint_queries(read, read_views(settings.view_definitions), folder.queries)
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
     for problem in found.problems:
@@ -68,7 +69,7 @@ def build(out: Path | None) -> None:
     if out is not None and out.resolve() == settings.queries.resolve():
         raise BadRequestError(f"{out} is the folder of the saved queries", hint="choose another one for --out")
     definitions = definitions_of(read_views(settings.view_definitions))
-    made = [(file.name, build_library(file.require(), definitions)) for file in folder.files]
+    made = [(file.name, build_library(file.require(), definitions, folder.queries)) for file in folder.files]
     if out is None:
         for _, library in made:
             click.echo(json.dumps(library, ensure_ascii=False, separators=(",", ":")))
@@ -85,10 +86,16 @@ def build(out: Path | None) -> None:
 def echo_queries(folder: QueryFolder) -> None:
     """The queries as a table on standard output; files that cannot be asked as warnings."""
     rows = [
-        [query.name, " ".join(map(str, query.parameters)), query.status if query.declared else "", query.title]
+        [
+            query.name,
+            "view" if query.is_view else "query",
+            " ".join(map(str, query.parameters)),
+            query.status if query.declared else "",
+            query.title,
+        ]
         for query in folder.queries
     ]
-    click.echo(render(["name", "parameters", "status", "title"], rows, cell_width=60))
+    click.echo(render(["name", "type", "parameters", "status", "title"], rows, cell_width=60))
     for file in folder.files:
         for problem in file.problems:
             click.echo(f"warning: {problem}", err=True)

@@ -269,7 +269,7 @@ def check_sql_query(query: SqlQuery, folder: ViewFolder, queries: QueryFolder) -
     if saved.dependencies and folder.broken:
         return
     definitions = definitions_of(folder)
-    check_parameters(guard(statement_of(saved, definitions), definitions), values)
+    check_parameters(guard(statement_of(saved, definitions, queries.queries), definitions), values)
 
 
 def exact(value: Any) -> Any:

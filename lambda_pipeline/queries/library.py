@@ -2,11 +2,11 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lambda_pipeline.errors import Problem, SavedQueryError
-from lambda_pipeline.queries.dependencies import Definitions, view_of
+from lambda_pipeline.queries.dependencies import Definitions, saved_view_of, view_of
 from lambda_pipeline.queries.header import placeholders
 from lambda_pipeline.queries.saved_query import Dependency, SavedQuery
 from lambda_pipeline.serving.sql.guard import guard
@@ -24,21 +24,24 @@ def library_text(library: Mapping[str, Any]) -> str:
     return json.dumps(library, ensure_ascii=False, indent=2) + "\n"
 
 
-def build_library(query: SavedQuery, definitions: Definitions) -> dict[str, Any]:
+def build_library(query: SavedQuery, definitions: Definitions, queries: Sequence[SavedQuery] = ()) -> dict[str, Any]:
     """The Library of a query as JSON values, in the order of FHIR's elements.
 
     Args:
         query: any; one that declares no dependencies gets one for each view that it reads.
         definitions: of the views, for their URLs.
+        queries: the SQLViews among them too.
 
     Raises:
         SavedQueryError: a view that it reads has no URL, or parameters of it have no types.
         BadRequestError: the guard refuses its SQL.
     """
-    related = [_related(query, each, definitions) for each in _dependencies(query, definitions)]
+    related = [_related(query, each, definitions, queries) for each in _dependencies(query, definitions)]
     problems = [each for each in related if isinstance(each, Problem)]
     if not query.declared and (used := placeholders(query.sql)):
         problems.append(Problem(query.file, "$", f":{used[0]} has no type", f"declare it: @param: {used[0]} string"))
+    if query.is_view and not query.url:
+        problems.append(Problem(query.file, "$", "an SQLView needs a URL", "add @url: ..."))
     if problems:
         raise SavedQueryError(problems)
     parameters = [
@@ -80,11 +83,14 @@ def _dependencies(query: SavedQuery, definitions: Definitions) -> tuple[Dependen
     return tuple(Dependency(name, name) for name in guard(query.sql, definitions).views_used)
 
 
-def _related(query: SavedQuery, dependency: Dependency, definitions: Definitions) -> dict[str, str] | Problem:
+def _related(
+    query: SavedQuery, dependency: Dependency, definitions: Definitions, queries: Sequence[SavedQuery]
+) -> dict[str, str] | Problem:
     url, label = dependency.resource, dependency.label
     if ":" not in url:
         view = view_of(dependency, definitions)
-        url = str(definitions[view].get("url", "")) if view else ""
+        saved = saved_view_of(dependency, queries)
+        url = str(definitions[view].get("url", "")) if view else saved.url if saved else ""
         if not url:
             hint = "give its definition a url, or name the dependency by its URL"
             return Problem(query.file, dependency.place or label, f"{dependency.resource} has no URL", hint)

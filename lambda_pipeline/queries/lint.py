@@ -25,13 +25,15 @@ class Findings:
     warnings: tuple[Problem, ...]
 
 
-def lint_queries(files: Sequence[QueryFile], folder: ViewFolder) -> Findings:
+def lint_queries(files: Sequence[QueryFile], folder: ViewFolder, queries: Sequence[SavedQuery] = ()) -> Findings:
     """Check saved queries.
 
     Args:
         files: as they were read; those with the name of another one have a problem already.
         folder: the views.
+        queries: further ones that those of the files may read.
     """
+    known = [*(file.query for file in files if file.query), *queries]
     definitions = definitions_of(folder)
     views = {view.name: view for view in folder.views}
     problems: list[Problem] = []
@@ -40,15 +42,19 @@ def lint_queries(files: Sequence[QueryFile], folder: ViewFolder) -> Findings:
         problems += file.problems
         warnings += file.warnings
         if file.query:
-            problems += _problems(file.query, definitions, views)
+            problems += _problems(file.query, definitions, views, known)
             warnings += _unread(file.query)
     return Findings(tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(warnings)))
 
 
-def _problems(query: SavedQuery, definitions: Definitions, views: Mapping[str, View]) -> list[Problem]:
+def _problems(
+    query: SavedQuery, definitions: Definitions, views: Mapping[str, View], queries: Sequence[SavedQuery]
+) -> list[Problem]:
     found = [Problem(query.file, "@param", problem) for each in query.parameters if (problem := example_problem(each))]
+    if query.is_view and query.name.lower() in {name.lower() for name in definitions}:
+        found.append(Problem(query.file, "@name", f"{query.name} is the name of a view too"))
     try:
-        statement = statement_of(query, definitions)
+        statement = statement_of(query, definitions, queries)
         guard(statement, definitions)
     except SavedQueryError as error:
         return [*found, *error.problems]

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from lambda_pipeline.queries.dependencies import statement_of, view_of
+from lambda_pipeline.errors import SavedQueryError
+from lambda_pipeline.queries.dependencies import statement_of
+from lambda_pipeline.queries.folder import read_queries
 from lambda_pipeline.queries.saved_query import SavedQuery
 from lambda_pipeline.queries.values import bind
 from lambda_pipeline.serving import Answer, ReadOptions, Serving
@@ -33,12 +35,19 @@ def ask_query(
         LambdaPipelineError: as `Serving.select`.
     """
     values = bind(query, parameters or {})
-    return serving.select(statement_of(query, _definitions(serving, query)), values, options=options, **changed)
+    return serving.select(_statement(serving, query), values, options=options, **changed)
 
 
-def _definitions(serving: Serving, query: SavedQuery) -> dict[str, Mapping[str, Any]]:
-    """Definitions of the views by name; those that only a generation knows where the query needs one of them."""
+def _statement(serving: Serving, query: SavedQuery) -> str:
+    """The statement over the views as files define them; where that does not do, over those of the generation too."""
+    if not query.dependencies:
+        return query.sql
     definitions = {name: view.definition for name, view in serving.views.items()}
-    if all(view_of(dependency, definitions) for dependency in query.dependencies):
-        return definitions
-    return {name: view.definition for name, view in serving.known_views().items()}
+    queries = read_queries(serving.settings.queries).queries
+    try:
+        return statement_of(query, definitions, queries)
+    except SavedQueryError:
+        known = {name: view.definition for name, view in serving.known_views().items()}
+        if known.keys() == definitions.keys():
+            raise
+    return statement_of(query, known, queries)

@@ -4,10 +4,10 @@ Starts no server: `api.open_deployment` and `development.urls` find or start one
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 from lambda_pipeline.batch.generation import Generation
 from lambda_pipeline.batch.refresh import refresh
@@ -15,7 +15,8 @@ from lambda_pipeline.cohorts import AnyCohort, CohortAnswer, GroupCounts, ask, c
 from lambda_pipeline.cohorts.groups import AGE_BANDS
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import ConfigurationError, LambdaPipelineError
-from lambda_pipeline.serving import Filter, ReadOptions, Resource, Serving
+from lambda_pipeline.queries import ask_query, read_queries
+from lambda_pipeline.serving import Answer, Filter, ReadOptions, Resource, Serving
 from lambda_pipeline.serving.options import DEFAULTS, OptionValues
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.speed.overlay import Overlay
@@ -119,6 +120,25 @@ class Deployment:
             changed: single options that differ, such as `mode="batch"`.
         """
         return ask(self.serving, cohort, persons=persons, options=options, **changed)
+
+    def run_query(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        options: ReadOptions = DEFAULTS,
+        **changed: Unpack[OptionValues],
+    ) -> Answer:
+        """Rows of the saved query of this name; see `queries.ask_query`, which says what is raised.
+
+        Args:
+            name: as its file declares it, or else the file's name without suffix.
+            parameters: a value for each parameter; those of a declared type are checked before any server is asked.
+            options: how the question is answered.
+            changed: single options that differ, such as `mode="batch"`.
+        """
+        query = read_queries(self.settings.queries).find(name)
+        return ask_query(self.serving, query, parameters, options=options, **changed)
 
     def count_by(
         self,

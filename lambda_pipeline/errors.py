@@ -117,6 +117,20 @@ class BadRequestError(LambdaPipelineError):
     exit_code = 3
 
 
+class SavedQueryError(BadRequestError):
+    """A saved query that cannot be asked as it stands: its header, its dependencies or its Library; lists all problems.
+
+    Attributes:
+        problems: what is wrong; at least one.
+    """
+
+    code = "saved-query"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
 @dataclass(frozen=True, slots=True)
 class CohortFinding:
     """One thing to say about a cohort definition.

@@ -57,6 +57,10 @@ def _default_cohorts() -> Path:
     return sql_directory() / "cohorts"
 
 
+def _default_queries() -> Path:
+    return sql_directory() / "queries"
+
+
 def _default_code_sets() -> Path:
     return sql_directory() / "code_sets"
 
@@ -88,6 +92,7 @@ class Settings(BaseSettings):
     view_definitions: Path = Field(default_factory=_default_view_definitions)
     cohorts: Path = Field(default_factory=_default_cohorts, description="Folder of the cohort definitions.")
     code_sets: Path = Field(default_factory=_default_code_sets, description="Folder of the code sets.")
+    queries: Path = Field(default_factory=_default_queries, description="Folder of the saved queries.")
     hapi_schema: str = Field("public", description="Schema of HAPI's own tables.")
     source_timezone: str = Field("UTC", description="Zone of HAPI's JVM: its timestamps carry none.")
 

@@ -8,9 +8,15 @@ from typing import Any, get_args
 import click
 
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
+from lambda_pipeline.cli.queries import echo_queries
 from lambda_pipeline.errors import BadRequestError
+from lambda_pipeline.queries import SavedQuery, ask_query, read_queries
+from lambda_pipeline.queries.folder import read_text
+from lambda_pipeline.queries.saved_query import NAME
+from lambda_pipeline.queries.values import bind
 from lambda_pipeline.serving import Answer, Mode, Operator, QuarantinedResource, ReadOptions, parse_filter
 from lambda_pipeline.serving.export import StreamFormat, stream
+from lambda_pipeline.settings import load_settings
 
 SHOWN_QUARANTINED = 10
 SHOWN_ROWS = 50
@@ -109,7 +115,8 @@ def query(
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("query", required=False, metavar="NAME|FILE")
+@click.option("--list", "list_", is_flag=True, help="List the saved queries with their parameters, and ask nothing.")
 @click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of :NAME in the statement.")
 @click.option(
     "--compare",
@@ -118,8 +125,9 @@ def query(
 )
 @answer_options
 def sql(
-    file: str,
+    query: str | None,
     *,
+    list_: bool,
     parameters: Sequence[str],
     compare: bool,
     count: bool,
@@ -128,23 +136,32 @@ def sql(
     format_: StreamFormat,
     max_age: float | None,
 ) -> None:
-    """Ask with the one SELECT in FILE, over the views by their names.
+    """Ask a saved query by its NAME, or the one SELECT in FILE, over the views by their names.
 
     FILE is - for standard input.
 
     \b
-    lambda-pipeline sql sql/queries/male_diabetics.sql --compare
+    lambda-pipeline sql male_diabetics --compare
+    lambda-pipeline sql poorly_controlled_diabetes --param threshold=8
+    lambda-pipeline sql my_question.sql
     echo "SELECT gender, count(*) FROM patient_simple GROUP BY 1" | lambda-pipeline sql -
     """  # noqa: D301 (click wants the character \b)
-    statement, values = _read_statement(file), _parse_values(parameters)
+    if list_:
+        echo_queries(read_queries(load_settings().queries))
+        return
+    if query is None:
+        raise click.UsageError("name a saved query or a file; --list shows the saved queries")
+    saved, values = _find_query(query), _parse_values(parameters)
     options = ReadOptions(
         mode=mode,
         limit=shown_limit(count=count, limit=limit, format_=format_),
         freshness_target_s=max_age,
         compare=compare,
     )
+    # Checked here too, so that no server is started for a question that cannot be asked.
+    bind(saved, values)
     with opened() as deployment:
-        answer = deployment.serving.select(statement, values, options=options)
+        answer = ask_query(deployment.serving, saved, values, options=options)
     print_answer(answer, count=count, format_=format_)
 
 
@@ -153,6 +170,21 @@ def shown_limit(*, count: bool, limit: int | None, format_: StreamFormat) -> int
     if count:
         return 0
     return SHOWN_ROWS if limit is None and format_ == "table" and sys.stdout.isatty() else limit
+
+
+def _find_query(word: str) -> SavedQuery:
+    """The saved query of this name, or that in the file of this name."""
+    if not NAME.fullmatch(word):
+        return read_text(_read_statement(word), "stdin" if word == "-" else Path(word).name).require()
+    folder = read_queries(load_settings().queries)
+    saved = any(file.name == word for file in folder.files)
+    if not Path(word).is_file():
+        return folder.find(word)
+    if saved:
+        raise BadRequestError(
+            f"{word} is a saved query and a file of this folder", hint=f"./{word} is the file; rename one of them"
+        )
+    return read_text(_read_statement(word), word).require()
 
 
 def _read_statement(file: str) -> str:

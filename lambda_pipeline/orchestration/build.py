@@ -11,6 +11,7 @@ from lambda_pipeline.orchestration.report_asset import operations_report
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource, deployed_views
 from lambda_pipeline.orchestration.schedules import nightly_schedule
 from lambda_pipeline.orchestration.sensors import capture_sensor
+from lambda_pipeline.queries import read_queries
 from lambda_pipeline.settings import Settings
 
 
@@ -20,7 +21,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     A file that does not compile keeps its assets, whose check `definition` says what is wrong with it.
 
     Raises:
-        ConfigurationError: there is no view definition.
+        ConfigurationError: there is no view definition, or no folder of saved queries.
     """
     folder = deployed_views(settings.view_definitions)
     names = view_names(folder)
@@ -30,7 +31,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         jobs=[
             nightly_refresh(names, settings),
             parity_check_job(settings),
-            *query_jobs(folder),
+            *query_jobs(folder, read_queries(settings.queries)),
             view_counts_job(folder),
             cohort_query_job(),
         ],

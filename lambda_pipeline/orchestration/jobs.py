@@ -20,7 +20,6 @@ from lambda_pipeline.orchestration.examples import (
 from lambda_pipeline.orchestration.launch_config import (
     FileOptions,
     ParityOptions,
-    SqlQuery,
     ViewChanges,
     ViewQuery,
     check_parity_options,
@@ -28,9 +27,11 @@ from lambda_pipeline.orchestration.launch_config import (
     check_view_query,
     environment_references,
     over_views,
+    sql_query_model,
 )
 from lambda_pipeline.orchestration.report_asset import OPERATIONS_REPORT
 from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource
+from lambda_pipeline.queries import QueryFolder, ask_query
 from lambda_pipeline.serving import Answer
 from lambda_pipeline.serving.export import write
 from lambda_pipeline.settings import Settings, load_settings
@@ -91,9 +92,9 @@ def parity_check_job(settings: Settings) -> dg.JobDefinition:
     return parity_check
 
 
-def query_jobs(folder: ViewFolder) -> list[dg.JobDefinition]:
+def query_jobs(folder: ViewFolder, queries: QueryFolder) -> list[dg.JobDefinition]:
     """The jobs that analysts launch."""
-    return [view_query_job(folder), view_changes_job(folder), sql_query_job(folder)]
+    return [view_query_job(folder), view_changes_job(folder), sql_query_job(folder, queries)]
 
 
 def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
@@ -170,22 +171,21 @@ def view_changes_job(folder: ViewFolder) -> dg.JobDefinition:
     return view_changes
 
 
-def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
-    """One SELECT over the views."""
-    views = view_names(folder)
+def sql_query_job(folder: ViewFolder, queries: QueryFolder) -> dg.JobDefinition:
+    """A saved query, or one SELECT over the views."""
+    model: Any = sql_query_model(queries)
 
     @dg.op(description="Runs one SELECT over merged views and writes the rows to a file.")
-    def run_sql_query(context: dg.OpExecutionContext, config: SqlQuery, serving: ServingResource) -> None:
+    def run_sql_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
         def ask() -> Answer:
-            return serving.serving.select(
-                config.sql, config.bound(), options=config.read_options(compare=config.compare)
-            )
+            options = config.read_options(compare=config.compare)
+            return ask_query(serving.serving, config.saved(queries), config.bound(), options=options)
 
         run_question(context, config, ask)
 
     @dg.config_mapping
-    def sql_query_config(config: SqlQuery) -> dg.RunConfig:
-        check_sql_query(config, views)
+    def sql_query_config(config: model) -> dg.RunConfig:
+        check_sql_query(config, folder, queries)
         return dg.RunConfig(ops={"run_sql_query": config})
 
     @dg.job(
@@ -193,8 +193,9 @@ def sql_query_job(folder: ViewFolder) -> dg.JobDefinition:
         executor_def=dg.in_process_executor,
         tags={"kind": "query"},
         description=describe_with_example(
-            "One read-only SELECT over the merged views, with bound parameters; rows as a file.",
-            sql_query_example(views, folder.views),
+            "A saved query by its name, or one read-only SELECT, over the merged views; parameters are bound; rows as "
+            "a file.",
+            sql_query_example(view_names(folder), folder.views),
         ),
     )
     def sql_query() -> None:

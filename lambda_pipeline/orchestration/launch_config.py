@@ -15,18 +15,21 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 import dagster as dg
-from pydantic import AfterValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, ConfigDict, Field, create_model, model_validator
 
 from lambda_pipeline.cohorts.groups import AGE_BANDS, Ages, parse_groups
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.operations.parity import SERVED_MODES, ServedMode
 from lambda_pipeline.orchestration.words import list_words, make_words
+from lambda_pipeline.queries import QueryFolder, SavedQuery, read_sql
+from lambda_pipeline.queries.dependencies import definitions_of, statement_of
+from lambda_pipeline.queries.values import bind
 from lambda_pipeline.serving import Filter, Operator, ReadOptions
 from lambda_pipeline.serving.filters import condition
 from lambda_pipeline.serving.parameters import check_parameters
 from lambda_pipeline.serving.service import check_columns
 from lambda_pipeline.serving.sql.guard import guard
-from lambda_pipeline.views import View
+from lambda_pipeline.views import View, ViewFolder
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -37,6 +40,10 @@ def _text(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("must be text")  # noqa: TRY004 (pydantic reports ValueError)
     return value
+
+
+def _optional_text(value: object) -> object:
+    return None if value is None else _text(value)
 
 
 def _file_name(value: object) -> object:
@@ -52,6 +59,7 @@ def _by_name(value: object) -> object:
 
 
 Text = Annotated[Any, AfterValidator(_text)]
+OptionalText = Annotated[Any, AfterValidator(_optional_text)]
 # Dagster's own maps end in an error of its code where a value is null.
 Parameters = Annotated[Any, AfterValidator(_by_name)]
 FileName = Annotated[Any, AfterValidator(_file_name)]
@@ -131,9 +139,11 @@ class ResultOptions(FileOptions):
 class SqlQuery(ResultOptions):
     """Config of `sql_query`."""
 
-    sql: Text = Field(
+    query: Any = None
+    sql: OptionalText = Field(
+        None,
         description="One SELECT over the views by their names; `:name` stands for a parameter. It is stored with the "
-        "run: do not put patient data here. lambda-pipeline sql and Python store no question."
+        "run: do not put patient data here. lambda-pipeline sql and Python store no question.",
     )
     parameters: Parameters = Field(
         default={}, description="Values of the parameters: text, numbers, booleans or lists of them; always bound."
@@ -141,6 +151,20 @@ class SqlQuery(ResultOptions):
     compare: bool = Field(
         default=False, description="Also say what the batch layer alone would answer; not with mode source."
     )
+
+    @model_validator(mode="after")
+    def _one_question(self) -> "SqlQuery":
+        if (self.query is None) == (self.sql is None):
+            raise ValueError("state either query, the name of a saved query, or sql")
+        return self
+
+    def saved(self, queries: QueryFolder) -> SavedQuery:
+        """The query asked: the saved one, or the text, which may have a header too.
+
+        Raises:
+            BadRequestError: its header has problems.
+        """
+        return read_sql(self.sql, "sql").require() if self.query is None else queries.find(self.query.value)
 
     def bound(self) -> dict[str, Any]:
         """Values of the parameters, numbers exact."""
@@ -293,14 +317,30 @@ def check_parity_options(options: ParityOptions) -> None:
         raise BadRequestError("everything and sample exclude each other", hint="leave one of them out")
 
 
-def check_sql_query(query: SqlQuery, views: Sequence[str]) -> None:
-    """Refuse what the serving layer would refuse, without a server.
+def sql_query_model(queries: QueryFolder) -> type[SqlQuery]:
+    """The config of `sql_query`, with the names of the saved queries that can be asked as an enumeration."""
+    names = [query.name for query in queries.queries]
+    if not names:
+        return SqlQuery
+    words = make_words("QueryName", names)
+    described = Field(None, description="A saved query by its name, rather than sql.")
+    return create_model("SavedSqlQuery", __base__=SqlQuery, query=(words | None, described))
+
+
+def check_sql_query(query: SqlQuery, folder: ViewFolder, queries: QueryFolder) -> None:
+    """Refuse what the serving layer would refuse, without a server; it alone knows a view whose file does not compile.
 
     Raises:
-        BadRequestError: not one SELECT over known views, parameters that do not fit it, or compare with mode source.
+        BadRequestError: not one SELECT over known views, parameters that do not fit it, dependencies that nothing is
+            known of, or compare with mode source.
     """
     query.read_options(compare=query.compare)
-    check_parameters(guard(query.sql, views), query.parameters)
+    saved = query.saved(queries)
+    values = bind(saved, query.bound())
+    if saved.dependencies and folder.broken:
+        return
+    definitions = definitions_of(folder)
+    check_parameters(guard(statement_of(saved, definitions, queries.queries), definitions), values)
 
 
 def exact(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Every file of sql/queries answers over the synthetic population, merged and recomputed alike."""
+"""Every file of sql/queries answers over the synthetic population, by its name, merged and recomputed alike."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,15 +9,11 @@ from lambda_pipeline.demo.hospital.cohort import find_patients_with_diabetes
 from lambda_pipeline.demo.hospital.day import simulate_day
 from lambda_pipeline.demo.hospital.population import populate
 from lambda_pipeline.deployment import Deployment, ServerUrls
+from lambda_pipeline.queries import read_queries
 from lambda_pipeline.settings import Settings, sql_directory
 from lambda_pipeline.views import load_views
 
-PARAMETERS = {
-    "poorly_controlled_diabetes": {"threshold": "7"},
-    "diabetes_by_age": {"index_date": "2026-01-01"},
-    "procedures_since": {"since": "2020-01-01"},
-}
-QUERIES = sorted((sql_directory() / "queries").glob("*.sql"))
+QUERIES = read_queries(sql_directory() / "queries")
 
 
 @pytest.fixture
@@ -33,15 +29,26 @@ def population(new_database: Callable[..., str], redis_url: str) -> Iterator[Dep
         yield deployment
 
 
-def test_every_saved_query_answers(population: Deployment) -> None:
-    assert {path.stem for path in QUERIES} >= {"male_diabetics", "active_medications", *PARAMETERS}
-    for path in QUERIES:
-        statement, parameters = path.read_text(), PARAMETERS.get(path.stem, {})
-        live = population.serving.select(statement, parameters, compare=True)
-        source = population.serving.select(statement, parameters, mode="source")
-        assert live.row_count > 0, path.stem
-        assert rows(live.frame) == rows(source.frame), path.stem
-        assert f"lambda-pipeline sql sql/queries/{path.name}" in statement
+def test_every_saved_query_answers_with_its_examples(population: Deployment) -> None:
+    assert {query.name for query in QUERIES.queries} >= {"male_diabetics", "active_medications", "procedures_since"}
+    for query in QUERIES.queries:
+        examples = {parameter.name: parameter.example for parameter in query.parameters}
+        live = population.run_query(query.name, examples, compare=True)
+        source = population.run_query(query.name, examples, mode="source")
+        assert live.row_count > 0, query.name
+        assert rows(live.frame) == rows(source.frame), query.name
+        assert f"lambda-pipeline sql {query.name}" in query.sql
+
+
+def test_every_shipped_query_has_a_whole_header() -> None:
+    for file in QUERIES.files:
+        query = file.require()
+        assert file.warnings == ()
+        assert query.declared
+        assert all((query.title, query.description, query.version, query.dependencies))
+        assert query.status == "active"
+        assert f"{query.name}.sql" == query.file
+        assert all(parameter.text and parameter.example for parameter in query.parameters)
 
 
 def rows(frame: object) -> list[str]:

@@ -1,5 +1,10 @@
--- What is prescribed at present: active orders by drug, with how many patients they are for.
--- lambda-pipeline sql sql/queries/active_medications.sql --limit 10
+-- @name: active_medications
+-- @title: Active medication orders
+-- @description: What is prescribed at present: active orders by drug, with how many patients they are for.
+-- @version: 1.0.0
+-- @status: active
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/medication_requests as medication_requests
+-- lambda-pipeline sql active_medications --limit 10
 SELECT m.rxnorm_code,
        min(m.rxnorm_display) AS drug,
        count(*) AS orders,

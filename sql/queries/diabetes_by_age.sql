@@ -1,5 +1,12 @@
--- Living patients with diabetes by age in years on the day :index_date, and by gender.
--- lambda-pipeline sql sql/queries/diabetes_by_age.sql --param index_date=2026-01-01
+-- @name: diabetes_by_age
+-- @title: Patients with diabetes by age and gender
+-- @description: Living patients with diabetes by age in years on the index date, and by gender.
+-- @version: 1.0.0
+-- @status: active
+-- @param: index_date date The day on which ages are counted. (example: 2026-01-01)
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/patient_demographics as patient_demographics
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/condition_simple as condition_simple
+-- lambda-pipeline sql diabetes_by_age --param index_date=2026-01-01
 -- The age is that of the index date, not of the day of the question, and only whole birth dates tell it.
 WITH aged AS (
     SELECT p.gender,

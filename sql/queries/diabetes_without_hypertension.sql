@@ -1,5 +1,11 @@
--- Patients with type 2 diabetes and no record of hypertension.
--- lambda-pipeline sql sql/queries/diabetes_without_hypertension.sql --count
+-- @name: diabetes_without_hypertension
+-- @title: Diabetes without hypertension
+-- @description: Patients with type 2 diabetes and no record of hypertension.
+-- @version: 1.0.0
+-- @status: active
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/patient_demographics as patient_demographics
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/condition_simple as condition_simple
+-- lambda-pipeline sql diabetes_without_hypertension --count
 SELECT p.patient_id, p.gender, p.birth_date
   FROM patient_demographics AS p
  WHERE EXISTS (SELECT 1

@@ -1,5 +1,13 @@
--- Patients with type 2 diabetes whose latest HbA1c is above :threshold percent (6.5 to 8 are usual), with that result.
--- lambda-pipeline sql sql/queries/poorly_controlled_diabetes.sql --param threshold=8
+-- @name: poorly_controlled_diabetes
+-- @title: Poorly controlled type 2 diabetes
+-- @description: Patients with type 2 diabetes whose latest HbA1c is above a threshold, with that result.
+-- @version: 1.0.0
+-- @status: active
+-- @param: threshold decimal Percent; 6.5 to 8 are usual. (example: 7)
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/observation_labs as observation_labs
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/patient_demographics as patient_demographics
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/condition_simple as condition_simple
+-- lambda-pipeline sql poorly_controlled_diabetes --param threshold=8
 -- Results in other units than percent are left out: they would need converting first.
 WITH hba1c AS (
     SELECT DISTINCT ON (l.patient_id)

@@ -1,5 +1,11 @@
--- Completed procedures that began on :since or later, by procedure.
--- lambda-pipeline sql sql/queries/procedures_since.sql --param since=2025-01-01
+-- @name: procedures_since
+-- @title: Procedures since a date
+-- @description: Completed procedures that began on a date or later, by procedure.
+-- @version: 1.0.0
+-- @status: active
+-- @param: since date The first day; a year or month alone counts as its first moment. (example: 2020-01-01)
+-- @relatedDependency: https://example.org/lambda-pipeline/ViewDefinition/procedure_history as procedure_history
+-- lambda-pipeline sql procedures_since --param since=2025-01-01
 -- FHIR times keep their precision as text and are compared by their date; a year or month alone counts as its first moment.
 SELECT p.snomed_code,
        min(p.snomed_display) AS procedure,

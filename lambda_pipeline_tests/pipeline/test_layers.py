@@ -1,12 +1,17 @@
 """What each layer does alone and together, through the product's own code on real servers."""
 
 import math
+import uuid
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
+from psycopg import sql
 
 from lambda_pipeline.batch.generation import Repairs
-from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
+from lambda_pipeline.batch.refresh import refresh
+from lambda_pipeline.database import Database
+from lambda_pipeline.errors import BadRequestError, NoGenerationError, RefreshError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.definitions import CONDITIONS, DEFINITIONS, HEIGHTS, PATIENTS
@@ -20,7 +25,7 @@ def test_no_number_before_the_first_generation(empty_world: World) -> None:
         empty_world.serving.query("patients")
     assert empty_world.serving.query("patients", mode="source").row_count == 1
     poll = empty_world.poll()
-    assert (bool(poll.waiting), poll.over_budget) == (True, False)
+    assert (bool(poll.waiting), poll.count, poll.pruned, poll.over_budget) == (True, 0, 0, False)
 
 
 def test_a_change_is_in_the_next_answer_after_a_poll(published_cohort: World) -> None:
@@ -250,6 +255,20 @@ def test_a_build_and_a_correction_in_several_chunks_hold_every_resource_once(mak
     world.refresh()
     assert list(world.serving.query("patients", mode="batch").frame["gender"]) == ["other"] * 5
     assert world.rows("patients", "batch") == world.rows("patients", "source")
+
+
+def test_a_role_that_may_not_create_the_schema_is_told_who_may(empty_world: World, database_url: str) -> None:
+    role = f"reader_{uuid.uuid4().hex}"
+    with empty_world.database.connect() as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    url = sa.make_url(database_url).set(username=role).render_as_string(hide_password=False)
+    try:
+        with pytest.raises(RefreshError, match="schema sqlonfhir cannot be created") as raised:
+            refresh(Database(url), empty_world.views, empty_world.settings)
+    finally:
+        with empty_world.database.connect() as connection:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    assert "sql/roles.sql" in raised.value.hint
 
 
 def test_superseded_tables_go_after_a_while_and_those_of_retired_views_stay(published_cohort: World) -> None:

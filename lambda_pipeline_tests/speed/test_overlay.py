@@ -130,6 +130,19 @@ def test_beyond_its_budget_the_overlay_asks_for_a_refresh_and_stays_true(make_wo
     world.assert_exact()
 
 
+def test_the_memory_of_each_type_is_counted(empty_world: World) -> None:
+    state = started(empty_world).overlay.read_status().state
+    assert state is not None
+    before = empty_world.overlay.bytes_by_type(state)
+    for number in range(300):
+        empty_world.demo.update(patient(f"p{number}"))
+    after = empty_world.overlay.bytes_by_type(empty_world.poll().state or state)
+    assert after["Patient"] > before["Patient"]
+    assert {name: after[name] for name in after if name != "Patient"} == {
+        name: before[name] for name in before if name != "Patient"
+    }
+
+
 def test_memory_returns_after_a_publication(empty_world: World) -> None:
     started(empty_world)
     before = empty_world.overlay.size_bytes(empty_world.overlay.read_status().state)

@@ -70,7 +70,8 @@ def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(published_cohort:
     assert generation.build_kind == "incremental"
     assert generation.changes == 1
     assert published_cohort.cohort() == before == published_cohort.cohort("batch")
-    assert published_cohort.poll().entries == 0
+    poll = published_cohort.poll()
+    assert (poll.entries, poll.pruned) == (0, 1)
     assert published_cohort.cohort() == before
     assert published_cohort.overlay.point_read("Patient", "a") is None
 

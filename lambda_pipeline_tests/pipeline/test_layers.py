@@ -1,12 +1,17 @@
 """What each layer does alone and together, through the product's own code on real servers."""
 
 import math
+import uuid
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
+from psycopg import sql
 
 from lambda_pipeline.batch.generation import Repairs
-from lambda_pipeline.errors import BadRequestError, NoGenerationError, ViewNotPublishedError
+from lambda_pipeline.batch.refresh import refresh
+from lambda_pipeline.database import Database
+from lambda_pipeline.errors import BadRequestError, NoGenerationError, RefreshError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.definitions import CONDITIONS, DEFINITIONS, HEIGHTS, PATIENTS
@@ -19,7 +24,8 @@ def test_no_number_before_the_first_generation(empty_world: World) -> None:
     with pytest.raises(NoGenerationError):
         empty_world.serving.query("patients")
     assert empty_world.serving.query("patients", mode="source").row_count == 1
-    assert empty_world.poll().waiting
+    poll = empty_world.poll()
+    assert (bool(poll.waiting), poll.count, poll.pruned, poll.over_budget) == (True, 0, 0, False)
 
 
 def test_a_change_is_in_the_next_answer_after_a_poll(published_cohort: World) -> None:
@@ -64,7 +70,8 @@ def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(published_cohort:
     assert generation.build_kind == "incremental"
     assert generation.changes == 1
     assert published_cohort.cohort() == before == published_cohort.cohort("batch")
-    assert published_cohort.poll().entries == 0
+    poll = published_cohort.poll()
+    assert (poll.entries, poll.pruned) == (0, 1)
     assert published_cohort.cohort() == before
     assert published_cohort.overlay.point_read("Patient", "a") is None
 
@@ -240,17 +247,49 @@ def test_decimals_keep_every_digit_on_both_layers(make_world: Callable[..., Worl
     assert values == {*digits, "170"}
 
 
+def test_a_build_and_a_correction_in_several_chunks_hold_every_resource_once(make_world: Callable[..., World]) -> None:
+    world = make_world(build_chunk_rows=2)
+    for logical_id in "abcde":
+        world.demo.update(patient(logical_id))
+    world.refresh()
+    assert world.serving.query("patients", mode="batch").row_count == 5
+    for logical_id in "abcde":
+        world.demo.update(patient(logical_id, "other"))
+    world.refresh()
+    assert list(world.serving.query("patients", mode="batch").frame["gender"]) == ["other"] * 5
+    assert world.rows("patients", "batch") == world.rows("patients", "source")
+
+
+def test_a_role_that_may_not_create_the_schema_is_told_who_may(empty_world: World, database_url: str) -> None:
+    role = f"reader_{uuid.uuid4().hex}"
+    with empty_world.database.connect() as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    url = sa.make_url(database_url).set(username=role).render_as_string(hide_password=False)
+    try:
+        with pytest.raises(RefreshError, match="schema sqlonfhir cannot be created") as raised:
+            refresh(Database(url), empty_world.views, empty_world.settings)
+    finally:
+        with empty_world.database.connect() as connection:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    assert "sql/roles.sql" in raised.value.hint
+
+
 def test_superseded_tables_go_after_a_while_and_those_of_retired_views_stay(published_cohort: World) -> None:
     def tables() -> set[str]:
         with published_cohort.database.connect() as connection:
             rows = connection.execute("SELECT tablename FROM pg_tables WHERE tablename ~ '__[0-9]+$'")
             return {name for (name,) in rows}
 
+    def an_hour_passes() -> None:
+        with published_cohort.database.connect() as connection:
+            connection.execute("UPDATE sqlonfhir.generation SET published_at = published_at - interval '1 hour'")
+
+    an_hour_passes()  # a table's own age is not what counts: its readers may have begun just before the next one came
     published_cohort.use([PATIENTS, CONDITIONS])
     published_cohort.refresh(full=True)
+    published_cohort.refresh()
     assert {"patients__1", "patients__2", "heights__1"} <= tables()
-    with published_cohort.database.connect() as connection:
-        connection.execute("UPDATE sqlonfhir.generation SET published_at = published_at - interval '1 hour'")
+    an_hour_passes()
     published_cohort.refresh()
     assert tables() == {"patients__2", "conditions__2", "heights__1", "given_names__1"}
     assert published_cohort.serving.query("patients").row_count == 3

@@ -214,3 +214,22 @@ def test_an_overlay_that_somebody_wrote_into_is_named_or_made_again(
             door()
     world.poller.poll(rebuild=True)
     world.assert_exact()
+
+
+def test_a_mark_that_somebody_wrote_into_is_named_and_not_used(
+    published_cohort: World, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many marks as there were polls, and one of them is none: the count alone does not tell."""
+    world = published_cohort
+    world.demo.update(patient("z"))
+    world.poll()
+    with redis.Redis.from_url(redis_url) as client:
+        name = f"{world.settings.redis_prefix}:polls"
+        for member, number in client.zrange(name, 0, -1, withscores=True):
+            client.zrem(name, member)
+            client.zadd(name, {b"x": number})
+    answer = world.serving.query("patients", freshness_target_s=3600)
+    assert (answer.row_count, answer.sources[-1]) == (4, "hapi")
+    assert "the mark of a poll is not what a poll writes" in caplog.text
+    world.poller.poll(rebuild=True)
+    world.assert_exact()

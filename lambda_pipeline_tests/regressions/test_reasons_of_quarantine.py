@@ -93,6 +93,20 @@ def test_a_reason_names_view_column_and_path_in_every_layer(make_world: Callable
     assert world.serving.query("people").row_count == 2
 
 
+def test_each_of_several_resources_is_told_its_own_column(make_world: Callable[..., World]) -> None:
+    """The column that the last resource failed on is tried first for the next one; it must not be blamed unseen."""
+    world = make_world()
+    world.use([PEOPLE])
+    expected = {}
+    for number, (elements, reason) in enumerate([*CASES.values(), *reversed(CASES.values())]):
+        world.demo.update(patient(f"bad-{number}", **{"active": True} | elements))
+        expected[f"Patient/bad-{number}"] = reason
+    world.refresh()
+    quarantined = {one.resource: one.reason for one in world.serving.query("people", mode="batch").quarantined}
+    assert quarantined.keys() == expected.keys()
+    assert [name for name, reason in expected.items() if not quarantined[name].startswith(reason)] == []
+
+
 def test_a_body_that_is_not_json_is_no_fault_of_a_column(make_world: Callable[..., World]) -> None:
     world = make_world()
     world.use([PEOPLE])

@@ -85,6 +85,17 @@ def test_an_error_in_the_text_names_the_place_or_the_parameter(marked: World, st
 
 
 @pytest.mark.parametrize(
+    ("values", "said"), [({}, "no value for :id"), ({"id": "a", "name": "b"}, "the statement has no parameter :name")]
+)
+def test_each_parameter_has_a_value_and_each_value_a_parameter(
+    empty_world: World, values: dict[str, str], said: str
+) -> None:
+    empty_world.refresh()
+    with pytest.raises(BadRequestError, match=said):
+        empty_world.serving.select("SELECT count(*) AS n FROM patients WHERE id = :id", values)
+
+
+@pytest.mark.parametrize(
     "cast", [":since::date", "CAST(:since AS date)", "timestamptz '2026-01-01' + (now() - :since)"]
 )
 @pytest.mark.parametrize("value", ["1/1/1980", "01/02/03", "19800101", "Zqxmark", "1980", "2026-02-30", "today"])

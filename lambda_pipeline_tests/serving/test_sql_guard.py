@@ -202,6 +202,7 @@ REFUSED = [
     ('SELECT "count "(1)', "may not be called"),
     ('SELECT "Count"(1)', "may not be called"),
     ("SELECT * FROM wipe() AS w(a)", "wipe may not be called"),
+    ("SELECT * FROM generate_series(1, 2) AS s(n), wipe() AS w(a)", "wipe may not be called"),
     ("SELECT * FROM wipe() WITH ORDINALITY", "wipe may not be called"),
     ("SELECT wipe(DISTINCT 1) FILTER (WHERE true) OVER ()", "wipe may not be called"),
     ("WITH wipe(a) AS (SELECT 1) SELECT wipe(1) FROM wipe", "wipe may not be called"),

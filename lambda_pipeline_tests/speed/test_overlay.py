@@ -9,6 +9,7 @@ import redis
 from lambda_pipeline.errors import ConfigurationError, CoverageGapError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import ResourceKey
+from lambda_pipeline.source.snapshot import marked_snapshot
 from lambda_pipeline.speed import poll as poll_module
 from lambda_pipeline.speed.entry import key_of, member
 from lambda_pipeline.speed.overlay import Overlay
@@ -129,6 +130,19 @@ def test_beyond_its_budget_the_overlay_asks_for_a_refresh_and_stays_true(make_wo
     world.assert_exact()
 
 
+def test_the_memory_of_each_type_is_counted(empty_world: World) -> None:
+    state = started(empty_world).overlay.read_status().state
+    assert state is not None
+    before = empty_world.overlay.bytes_by_type(state)
+    for number in range(300):
+        empty_world.demo.update(patient(f"p{number}"))
+    after = empty_world.overlay.bytes_by_type(empty_world.poll().state or state)
+    assert after["Patient"] > before["Patient"]
+    assert {name: after[name] for name in after if name != "Patient"} == {
+        name: before[name] for name in before if name != "Patient"
+    }
+
+
 def test_memory_returns_after_a_publication(empty_world: World) -> None:
     started(empty_world)
     before = empty_world.overlay.size_bytes(empty_world.overlay.read_status().state)
@@ -175,6 +189,24 @@ def test_lost_marks_of_polls_are_repaired_by_the_next_poll(empty_world: World) -
         assert empty_world.poll().rebuilt
         assert "overlay" in empty_world.serving.query("patients").sources
         empty_world.assert_exact()
+
+
+def test_a_generation_prunes_the_entries_it_covers_and_no_others(empty_world: World) -> None:
+    started(empty_world)
+    with empty_world.database.connect() as connection, marked_snapshot(connection) as older:
+        pass
+    empty_world.demo.update(patient("b"))
+    empty_world.poll()
+    with empty_world.database.connect() as connection, marked_snapshot(connection) as newer:
+        pass
+    empty_world.demo.update(patient("c"))
+    empty_world.poll()
+    pruned = empty_world.overlay.prune(3, newer)
+    assert (pruned.forgotten, pruned.state and pruned.state.entry_count) == (1, 1)
+    assert pruned.state == empty_world.overlay.read_status().state
+    assert [empty_world.overlay.point_read("Patient", name) is None for name in ("b", "c")] == [True, False]
+    assert empty_world.overlay.prune(2, older).state is None
+    assert empty_world.overlay.read_status().state == pruned.state
 
 
 def test_a_loss_right_before_pruning_is_not_counted_away(empty_world: World) -> None:

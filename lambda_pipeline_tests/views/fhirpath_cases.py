@@ -49,6 +49,7 @@ STRINGS: list[tuple[str, list[Any]]] = [
     ("name.first().family.substring(1, 99)", ["apek"]),
     ("name.first().family.substring(0, 0)", [""]),
     ("name.first().family.substring(5)", []),
+    ("name.first().family.substring(5, 1)", []),
     ("name.first().family.substring(-1)", []),
     ("name.first().family.substring({})", []),
     ("name.first().family.replace('ape', 'x')", ["Čxk"]),

@@ -55,6 +55,7 @@ def select(**more: Any) -> dict[str, Any]:
         ("name.where(family)", 11, "expected a boolean, but this is a string", "exists()"),
         ("gender = 1", 7, "not a code with an integer", ""),
         ("birthDate = '1970'", 10, "not a date with a string", "@2020-01-31"),
+        ("@T10 = '10:30:00'", 5, "not a time with a string", "@T10:30:00"),
         ("active > true", 7, "> does not work on a boolean", ""),
         ("gender + 1", 7, "two numbers or two strings", ""),
         ("gender * 2", 7, "takes two numbers", ""),
@@ -243,6 +244,8 @@ def test_a_folder_reports_all_files_and_double_names(tmp_path: Path) -> None:
     with pytest.raises(ViewDefinitionError) as raised:
         load_views(tmp_path)
     assert [problem.file for problem in raised.value.problems] == ["a.json", "b.json", "c.json", "d.json"]
+    assert raised.value.problems[0].reason == "b.json has a view of this name too"
+    assert raised.value.problems[1].reason == "a.json has a view of this name too"
 
 
 def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:

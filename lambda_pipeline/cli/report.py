@@ -17,7 +17,7 @@ from lambda_pipeline.operations.report import collect_report, write_page
     help="The page; a file of this name is replaced.",
 )
 def report(out: Path) -> None:
-    """Write a page to look at: freshness, overlay, refreshes, parity, quarantine, the biggest views.
+    """Write one page: freshness, overlay, refreshes, parity, quarantine, biggest views.
 
     One HTML file that loads nothing from elsewhere. It holds counts and ids of resources, and no value. Starts no
     server and changes nothing.

@@ -134,7 +134,10 @@ examples:
 """
 
 
-def test_examples_run_without_published_data(folder: Path, program: Program, server_home: Path) -> None:
+def test_examples_run_without_published_data(
+    folder: Path, program: Program, server_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMBDA_PIPELINE_HOME", str(server_home))
     file = define(folder, EXAMPLES.replace("FAMILY", "Swordfish"))
     assert program("views", "test", str(file)).code == 0
     define(folder, EXAMPLES.replace("FAMILY", "Trout"))

@@ -10,7 +10,7 @@ import pytest
 
 from lambda_pipeline.batch.refresh import REFRESH_LOCK
 from lambda_pipeline.deployment import Deployment, ServerUrls
-from lambda_pipeline.errors import HapiUnavailableError, RefreshInProgressError, SourceError
+from lambda_pipeline.errors import HapiUnavailableError, RefreshError, RefreshInProgressError
 from lambda_pipeline.operations.persistent_refresh import FailedAttempt, refresh_persistently, wait_before_attempt
 from lambda_pipeline.settings import Settings
 from lambda_pipeline_tests.support.worlds import World
@@ -81,7 +81,7 @@ def test_what_waiting_cannot_mend_is_raised_at_once(empty_world: World, database
         deployment.refresh()
         with deployment.database.connect() as connection:
             connection.execute("ALTER TABLE hfj_res_ver RENAME TO elsewhere")
-        with pytest.raises(SourceError, match="hfj_res_ver"):
+        with pytest.raises(RefreshError, match="hfj_res_ver"):
             refresh_persistently(deployment, full=False, warn=lambda attempt: said.append(str(attempt)))
     assert not said
 

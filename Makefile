@@ -18,7 +18,8 @@ PORT    ?= 3000
 TESTS   ?=
 MINUTES ?=
 SEED    ?=
-WORKERS ?= logical
+# One more than there are cores: tests wait for servers half of their time.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 PYTEST  ?=
 COVERAGE ?=
 SOAK     = $(PYTHON) -m lambda_pipeline_tests.model soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))

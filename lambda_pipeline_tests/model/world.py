@@ -105,6 +105,8 @@ class World:
             poll_overlap_s=OLDEST_STAMP_S,
             pool_size=10,
             redis_timeout_s=REDIS_TIMEOUT_S,
+            # A refresh that is held up goes on when a later step says so: another one must not wait for it.
+            refresh_lock_timeout_s=0.0,
         )
         self.deployed = 0
         self._overlay = Overlay(self.servers.redis_url, self.settings)

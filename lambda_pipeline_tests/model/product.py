@@ -3,7 +3,7 @@
 A method returns False when there was nothing to do.
 """
 
-from lambda_pipeline.errors import LambdaPipelineError, RedisUnavailableError, RefreshError
+from lambda_pipeline.errors import LambdaPipelineError, RedisUnavailableError, RefreshError, SourceBusyError
 from lambda_pipeline_tests.model.actor import Actor, step
 from lambda_pipeline_tests.model.checks import Checks, require
 from lambda_pipeline_tests.model.pausing import Task
@@ -51,7 +51,8 @@ class Product(Actor):
         before = self.checks.generation_number()
         try:
             generation = self.world.refresh(full=full)
-        except RefreshError as error:
+        except (RefreshError, SourceBusyError) as error:
+            # The other one may hold the lock of refreshes, or still that of the schema's tables.
             require(self.refreshing, f"a refresh failed though nothing was wrong: {error}")
             return
         require(generation.number > before, "a generation's number does not go up")

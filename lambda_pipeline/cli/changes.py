@@ -7,9 +7,20 @@ from typing import get_args
 import click
 
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
-from lambda_pipeline.cli.questions import OPERATORS, describe_answer, print_answer, shown_limit, where_option
+from lambda_pipeline.cli.question_options import (
+    OPERATORS,
+    count_option,
+    format_option,
+    limit_option,
+    max_age_option,
+    read_filters,
+    read_names,
+    shown_limit,
+    where_option,
+)
+from lambda_pipeline.cli.questions import describe_answer, print_answer
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving import Changes, ReadOptions, parse_filter
+from lambda_pipeline.serving import Changes, ReadOptions
 from lambda_pipeline.serving.export import FileFormat, StreamFormat, write
 
 
@@ -17,22 +28,10 @@ from lambda_pipeline.serving.export import FileFormat, StreamFormat, write
 @click.argument("view")
 @where_option
 @click.option("--columns", default="", metavar="A,B", help="Compare and show these columns; all by default.")
-@click.option("--count", is_flag=True, help="Print only the number of rows.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Print at most N rows; all count.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(get_args(StreamFormat)),
-    default="table",
-    show_default=True,
-    help="How rows are printed.",
-)
-@click.option(
-    "--max-age",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Read HAPI's tables too when what is captured is older than this.",
-)
+@count_option
+@limit_option("Print at most N rows; all count.")
+@format_option()
+@max_age_option()
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -64,8 +63,8 @@ def changes(
     with opened() as deployment:
         answer = deployment.serving.changes(
             view,
-            where=[parse_filter(column, operator, value) for column, operator, value in where],
-            columns=[name.strip() for name in columns.split(",")] if columns else (),
+            where=read_filters(where),
+            columns=read_names(columns),
             options=ReadOptions(limit=limit, freshness_target_s=max_age),
         )
         warn_of_broken_files(deployment, [view])

@@ -7,13 +7,13 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import click
 from rich.bar import Bar
 from rich.console import Console
 
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
+from lambda_pipeline.cli.question_options import max_age_option, mode_option
 from lambda_pipeline.cli.questions import quarantine_lines
 from lambda_pipeline.cohorts import CohortAnswer, read_cohort, show
 from lambda_pipeline.cohorts import ask as ask_cohort
@@ -34,21 +34,8 @@ Definition = click.Path(exists=True, dir_okay=False, readable=True, path_type=Pa
 
 @click.command()
 @click.argument("file", type=Definition)
-@click.option(
-    "--mode",
-    type=click.Choice(get_args(Mode)),
-    default="live",
-    show_default=True,
-    help="live: batch and speed merged; batch: the generation alone; source: a recompute from HAPI.",
-)
-@click.option(
-    "--freshness",
-    "--max-age",
-    "freshness",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Read HAPI's tables too when what is captured is older than this.",
-)
+@mode_option
+@max_age_option("--freshness", "--max-age", "freshness")
 @click.option(
     "--persons",
     type=click.Path(dir_okay=False, path_type=Path),

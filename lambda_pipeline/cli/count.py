@@ -3,17 +3,25 @@
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import get_args
 
 import click
 
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
-from lambda_pipeline.cli.questions import OPERATORS, describe_answer, where_option
+from lambda_pipeline.cli.question_options import (
+    OPERATORS,
+    format_option,
+    limit_option,
+    max_age_option,
+    mode_option,
+    read_filters,
+    where_option,
+)
+from lambda_pipeline.cli.questions import describe_answer
 from lambda_pipeline.cohorts import GroupCounts
 from lambda_pipeline.cohorts.counts import shown
 from lambda_pipeline.cohorts.groups import AGE_BANDS
 from lambda_pipeline.errors import BadRequestError
-from lambda_pipeline.serving import Mode, ReadOptions, parse_filter
+from lambda_pipeline.serving import Mode, ReadOptions
 from lambda_pipeline.serving.export import StreamFormat, stream
 
 
@@ -25,22 +33,10 @@ from lambda_pipeline.serving.export import StreamFormat, stream
 @where_option
 @click.option("--age-bands", default=",".join(map(str, AGE_BANDS)), show_default=True, metavar="A,B", help="For :age.")
 @click.option("--age-at", type=click.DateTime(["%Y-%m-%d"]), help="For :age, the day; today in UTC by default.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Print at most N groups; all count.")
-@click.option("--mode", type=click.Choice(get_args(Mode)), default="live", show_default=True, help="As in query.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(get_args(StreamFormat)),
-    default="table",
-    show_default=True,
-    help="How groups are printed.",
-)
-@click.option(
-    "--max-age",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Read HAPI's tables too when what is captured is older than this.",
-)
+@limit_option("Print at most N groups; all count.")
+@mode_option
+@format_option("groups")
+@max_age_option()
 def count(
     view: str,
     *,
@@ -64,7 +60,7 @@ def count(
         answer = deployment.count_by(
             view,
             by,
-            where=[parse_filter(column, operator, value) for column, operator, value in where],
+            where=read_filters(where),
             age_bands=bands,
             age_at=None if age_at is None else age_at.date(),
             options=ReadOptions(mode=mode, limit=limit, freshness_target_s=max_age),

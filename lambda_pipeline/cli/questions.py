@@ -1,82 +1,31 @@
 """`query` and `sql`: ask a question, print the answer and what is known about it."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
 
 import click
 
 from lambda_pipeline.cli.deployed import opened, warn_of_broken_files
 from lambda_pipeline.cli.queries import echo_queries
+from lambda_pipeline.cli.question_options import (
+    OPERATORS,
+    answer_options,
+    read_filters,
+    read_names,
+    shown_limit,
+    where_option,
+)
 from lambda_pipeline.errors import BadRequestError
 from lambda_pipeline.queries import SavedQuery, ask_query, read_queries
 from lambda_pipeline.queries.folder import read_text
 from lambda_pipeline.queries.saved_query import NAME
 from lambda_pipeline.queries.values import bind
-from lambda_pipeline.serving import Answer, Mode, Operator, QuarantinedResource, ReadOptions, parse_filter
+from lambda_pipeline.serving import Answer, Mode, QuarantinedResource, ReadOptions
 from lambda_pipeline.serving.export import StreamFormat, stream
 from lambda_pipeline.settings import load_settings
 
 SHOWN_QUARANTINED = 10
-SHOWN_ROWS = 50
-"""Rows that a terminal gets where no limit is given: the rest would scroll away what is said about the answer."""
-
-Command = Callable[..., Any]
-
-
-def answer_options(command: Command) -> Command:
-    """The options that both kinds of question have."""
-    for option in reversed(
-        (
-            click.option("--count", is_flag=True, help="Print only the number of rows."),
-            click.option(
-                "--limit",
-                type=click.IntRange(min=0),
-                metavar="N",
-                help=f"Print at most N rows; all count. A table on a terminal has {SHOWN_ROWS} by default.",
-            ),
-            click.option(
-                "--mode",
-                type=click.Choice(get_args(Mode)),
-                default="live",
-                show_default=True,
-                help="live: batch and speed merged; batch: the generation alone; source: a recompute from HAPI.",
-            ),
-            click.option(
-                "--format",
-                "format_",
-                type=click.Choice(get_args(StreamFormat)),
-                default="table",
-                show_default=True,
-                help="How rows are printed.",
-            ),
-            click.option(
-                "--max-age",
-                type=click.FloatRange(min=0, min_open=True),
-                metavar="SECONDS",
-                help="Read HAPI's tables too when what is captured is older than this.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-OPERATORS = (
-    f"Operators: {', '.join(Operator)}. Values of in and between are separated by commas or a JSON array; "
-    "that of is-null is true or false. ne leaves out rows whose value is missing, as SQL does."
-)
-"""What `--help` says about filters."""
-
-where_option = click.option(
-    "--where",
-    nargs=3,
-    multiple=True,
-    metavar="COLUMN OP VALUE",
-    help="Keep rows where this holds; several must all hold. Applied after the merge.",
-)
-"""The filters of a question over one view."""
 
 
 @click.command(epilog=OPERATORS)
@@ -104,8 +53,8 @@ def query(
     with opened() as deployment:
         answer = deployment.serving.query(
             view,
-            where=[parse_filter(column, operator, value) for column, operator, value in where],
-            columns=[name.strip() for name in columns.split(",")] if columns else (),
+            where=read_filters(where),
+            columns=read_names(columns),
             options=ReadOptions(
                 mode=mode, limit=shown_limit(count=count, limit=limit, format_=format_), freshness_target_s=max_age
             ),
@@ -163,13 +112,6 @@ def sql(
     with opened() as deployment:
         answer = ask_query(deployment.serving, saved, values, options=options)
     print_answer(answer, count=count, format_=format_)
-
-
-def shown_limit(*, count: bool, limit: int | None, format_: StreamFormat) -> int | None:
-    """The limit in force: a table on a terminal has one by default, and a count needs no rows."""
-    if count:
-        return 0
-    return SHOWN_ROWS if limit is None and format_ == "table" and sys.stdout.isatty() else limit
 
 
 def _find_query(word: str) -> SavedQuery:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import get_args
 
 import click
 
 from lambda_pipeline.batch.view_status import drop_retired, view_statuses
 from lambda_pipeline.cli.deployed import opened
 from lambda_pipeline.cli.documents import echo_bad_lines, run
+from lambda_pipeline.cli.question_options import format_option
 from lambda_pipeline.cli.status import views_table
 from lambda_pipeline.cli.view_pages import print_scaffold, write_dictionary
 from lambda_pipeline.database import Database
@@ -80,14 +80,7 @@ def show_sql(file: Path) -> None:
 @views.command("run")
 @click.argument("file", type=Definition)
 @click.option("--ndjson", "data", required=True, type=Definition, metavar="DATA", help="Resources, plain or gzipped.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(get_args(StreamFormat)),
-    default="table",
-    show_default=True,
-    help="How rows are printed.",
-)
+@format_option()
 @click.pass_context
 def run_over_file(ctx: click.Context, file: Path, *, data: Path, format_: StreamFormat) -> None:
     """Print the rows of the ViewDefinition in FILE over the resources of an NDJSON file.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lambda_pipeline.cli import questions
+from lambda_pipeline.cli import question_options
 from lambda_pipeline.demo.hapi.server import DemoHapi
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.hospital import confirmed_condition, named_patient
@@ -284,7 +284,7 @@ def test_a_terminal_gets_the_first_rows_of_a_table(
     published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], rows: int
 ) -> None:
     """4,475 rows scrolled away what was said about the answer."""
-    monkeypatch.setattr(questions, "SHOWN_ROWS", 3)
+    monkeypatch.setattr(question_options, "SHOWN_ROWS", 3)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     asked = program("query", "patient_simple", "--columns", "id", *options)
     assert sum(name in asked.out for name in ("adam", "bert", "carl", "dora", "eva")) == rows
@@ -292,7 +292,7 @@ def test_a_terminal_gets_the_first_rows_of_a_table(
 
 
 def test_what_is_piped_is_whole(published: DemoHapi, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "SHOWN_ROWS", 3)
+    monkeypatch.setattr(question_options, "SHOWN_ROWS", 3)
     asked = program("query", "patient_simple", "--columns", "id")
     assert len(asked.out.splitlines()) == 2 + 5
     assert "rows shown" not in asked.err

@@ -10,10 +10,16 @@ from dataclasses import replace
 
 from lambda_pipeline.cohorts.answer import CohortAnswer
 from lambda_pipeline.cohorts.counts import Cell, Count, LeftOut, Step
+from lambda_pipeline.settings import Settings
 
 HIDDEN = "hidden"
 MIN_CELL = 11
 """The limit of jobs where the settings have none."""
+
+
+def limit_of_jobs(settings: Settings) -> int:
+    """The lowest count above 0 that a job shows; 0 where the settings let it show all."""
+    return MIN_CELL if settings.disclosure_min_cell is None else settings.disclosure_min_cell
 
 
 def protect(answer: CohortAnswer, min_cell: int) -> CohortAnswer:

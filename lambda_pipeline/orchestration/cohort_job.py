@@ -7,14 +7,12 @@ from pydantic import Field, model_validator
 
 from lambda_pipeline.cohorts import Cohort, CohortAnswer, ask, parse_cohort, read_cohort
 from lambda_pipeline.cohorts.counts import shown
-from lambda_pipeline.cohorts.disclosure import MIN_CELL
-from lambda_pipeline.errors import BadRequestError, CohortDefinitionError, LambdaPipelineError
-from lambda_pipeline.orchestration.assets import failure
-from lambda_pipeline.orchestration.jobs import refuse_environment, saying_why
+from lambda_pipeline.cohorts.disclosure import limit_of_jobs
+from lambda_pipeline.errors import BadRequestError, CohortDefinitionError
 from lambda_pipeline.orchestration.launch_config import FileName, ModeName, Strict, exact
 from lambda_pipeline.orchestration.metadata import Metadata, moment
-from lambda_pipeline.orchestration.resources import ServingResource
-from lambda_pipeline.serving import ReadOptions
+from lambda_pipeline.orchestration.question_job import question_job
+from lambda_pipeline.serving import ReadOptions, Serving
 from lambda_pipeline.settings import load_settings
 
 SUFFIX = ".yaml"
@@ -70,36 +68,19 @@ class CohortQuery(Strict):
 def cohort_query_job() -> dg.JobDefinition:
     """Counts of one cohort definition."""
 
-    @dg.op(description="Counts the persons that a cohort definition finds, with attrition and breakdown.")
-    def run_cohort_query(context: dg.OpExecutionContext, config: CohortQuery, serving: ServingResource) -> None:
-        refuse_environment(context)
-        try:
-            limit = load_settings().disclosure_min_cell
-            answer = ask(
-                serving.serving,
-                config.read(),
-                min_cell=MIN_CELL if limit is None else limit,
-                options=config.read_options(),
-            )
-        except LambdaPipelineError as error:
-            raise failure(error) from None
+    def run(context: dg.OpExecutionContext, config: CohortQuery, serving: Serving) -> None:
+        min_cell = limit_of_jobs(load_settings())
+        answer = ask(serving, config.read(), min_cell=min_cell, options=config.read_options())
         context.add_output_metadata(describe_cohort(answer))
 
-    @dg.config_mapping
-    def cohort_query_config(config: CohortQuery) -> dg.RunConfig:
-        config.read()
-        return dg.RunConfig(ops={"run_cohort_query": config})
-
-    @dg.job(
-        config=saying_why(cohort_query_config),
-        executor_def=dg.in_process_executor,
-        tags={"kind": "query"},
+    return question_job(
+        "cohort_query",
+        CohortQuery,
+        does="Counts the persons that a cohort definition finds, with attrition and breakdown.",
         description="Counts of a cohort definition: persons, attrition by rule, breakdown by sex and age.",
+        check=CohortQuery.read,
+        run=run,
     )
-    def cohort_query() -> None:
-        run_cohort_query()
-
-    return cohort_query
 
 
 def describe_cohort(answer: CohortAnswer) -> Metadata:

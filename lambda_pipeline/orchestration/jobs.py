@@ -1,12 +1,11 @@
 """Jobs: the nightly refresh, the parity check, and the ways to ask. Results are files; runs hold counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-from pydantic import ValidationError
 
-from lambda_pipeline.errors import BadRequestError, LambdaPipelineError, ParityMismatchError
+from lambda_pipeline.errors import LambdaPipelineError, ParityMismatchError
 from lambda_pipeline.operations.parity import DEFAULT_SAMPLE, check_parity
 from lambda_pipeline.operations.parity_record import record_parity
 from lambda_pipeline.orchestration import metadata
@@ -18,23 +17,21 @@ from lambda_pipeline.orchestration.examples import (
     view_query_example,
 )
 from lambda_pipeline.orchestration.launch_config import (
-    FileOptions,
     ParityOptions,
     ViewChanges,
     ViewQuery,
     check_parity_options,
     check_sql_query,
     check_view_query,
-    environment_references,
     over_views,
     sql_query_model,
 )
+from lambda_pipeline.orchestration.question_job import leaving_a_file, question_job, refuse_environment, saying_why
 from lambda_pipeline.orchestration.report_asset import OPERATIONS_REPORT
-from lambda_pipeline.orchestration.resources import DeploymentResource, ServingResource
+from lambda_pipeline.orchestration.resources import DeploymentResource
 from lambda_pipeline.queries import QueryFolder, ask_query
-from lambda_pipeline.serving import Answer
-from lambda_pipeline.serving.export import write
-from lambda_pipeline.settings import Settings, load_settings
+from lambda_pipeline.serving import Answer, Serving
+from lambda_pipeline.settings import Settings
 from lambda_pipeline.views import ViewFolder
 
 NIGHTLY_REFRESH = "nightly_refresh"
@@ -100,149 +97,69 @@ def query_jobs(folder: ViewFolder, queries: QueryFolder) -> list[dg.JobDefinitio
 def view_query_job(folder: ViewFolder) -> dg.JobDefinition:
     """Rows of one view, filtered."""
     by_name = {view.name: view for view in folder.views}
-    model: Any = over_views(ViewQuery, view_names(folder), folder.views)
 
-    @dg.op(description="Reads one merged view, filters it, and writes the rows to a file.")
-    def run_view_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
-        def ask() -> Answer:
-            return serving.serving.query(
-                config.view.value,
-                where=config.filters(),
-                columns=config.column_names(),
-                options=config.read_options(),
-            )
+    def ask(serving: Serving, config: Any) -> Answer:
+        return serving.query(
+            config.view.value,
+            where=config.filters(),
+            columns=config.column_names(),
+            options=config.read_options(),
+        )
 
-        run_question(context, config, ask)
-
-    @dg.config_mapping
-    def view_query_config(config: model) -> dg.RunConfig:
-        check_view_query(config, by_name)
-        return dg.RunConfig(ops={"run_view_query": config})
-
-    @dg.job(
-        config=saying_why(view_query_config),
-        executor_def=dg.in_process_executor,
-        tags={"kind": "query"},
+    return question_job(
+        "view_query",
+        over_views(ViewQuery, view_names(folder), folder.views),
+        does="Reads one merged view, filters it, and writes the rows to a file.",
         description=describe_with_example(
             "Rows of one view, merged first, then filtered, then limited; as a file.",
             view_query_example(view_names(folder), folder.views),
         ),
+        check=lambda config: check_view_query(config, by_name),
+        run=leaving_a_file(ask),
     )
-    def view_query() -> None:
-        run_view_query()
-
-    return view_query
 
 
 def view_changes_job(folder: ViewFolder) -> dg.JobDefinition:
     """Rows of one view that came and went since the published generation."""
     by_name = {view.name: view for view in folder.views}
-    model: Any = over_views(ViewChanges, view_names(folder), folder.views)
 
-    @dg.op(description="Compares one merged view with its batch rows, and writes the difference to a file.")
-    def run_view_changes(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
-        def ask() -> Answer:
-            return serving.serving.changes(
-                config.view.value,
-                where=config.filters(),
-                columns=config.column_names(),
-                options=config.read_options(),
-            )
+    def ask(serving: Serving, config: Any) -> Answer:
+        return serving.changes(
+            config.view.value,
+            where=config.filters(),
+            columns=config.column_names(),
+            options=config.read_options(),
+        )
 
-        run_question(context, config, ask)
-
-    @dg.config_mapping
-    def view_changes_config(config: model) -> dg.RunConfig:
-        check_view_query(config, by_name)
-        return dg.RunConfig(ops={"run_view_changes": config})
-
-    @dg.job(
-        config=saying_why(view_changes_config),
-        executor_def=dg.in_process_executor,
-        tags={"kind": "query"},
+    return question_job(
+        "view_changes",
+        over_views(ViewChanges, view_names(folder), folder.views),
+        does="Compares one merged view with its batch rows, and writes the difference to a file.",
         description=describe_with_example(
             "Rows of one view that were added or removed since the published generation; as a file.",
             view_query_example(view_names(folder), folder.views),
         ),
+        check=lambda config: check_view_query(config, by_name),
+        run=leaving_a_file(ask),
     )
-    def view_changes() -> None:
-        run_view_changes()
-
-    return view_changes
 
 
 def sql_query_job(folder: ViewFolder, queries: QueryFolder) -> dg.JobDefinition:
     """A saved query, or one SELECT over the views."""
-    model: Any = sql_query_model(queries)
 
-    @dg.op(description="Runs one SELECT over merged views and writes the rows to a file.")
-    def run_sql_query(context: dg.OpExecutionContext, config: model, serving: ServingResource) -> None:
-        def ask() -> Answer:
-            options = config.read_options(compare=config.compare)
-            return ask_query(serving.serving, config.saved(queries), config.bound(), options=options)
+    def ask(serving: Serving, config: Any) -> Answer:
+        options = config.read_options(compare=config.compare)
+        return ask_query(serving, config.saved(queries), config.bound(), options=options)
 
-        run_question(context, config, ask)
-
-    @dg.config_mapping
-    def sql_query_config(config: model) -> dg.RunConfig:
-        check_sql_query(config, folder, queries)
-        return dg.RunConfig(ops={"run_sql_query": config})
-
-    @dg.job(
-        config=saying_why(sql_query_config),
-        executor_def=dg.in_process_executor,
-        tags={"kind": "query"},
+    return question_job(
+        "sql_query",
+        sql_query_model(queries),
+        does="Runs one SELECT over merged views and writes the rows to a file.",
         description=describe_with_example(
             "A saved query by its name, or one read-only SELECT, over the merged views; parameters are bound; rows as "
             "a file.",
             sql_query_example(view_names(folder), folder.views),
         ),
-    )
-    def sql_query() -> None:
-        run_sql_query()
-
-    return sql_query
-
-
-def saying_why(mapping: dg.ConfigMapping) -> dg.ConfigMapping:
-    """The same mapping, which refuses config by Dagster's own error: Dagster hides the message of any other one."""
-
-    def map_config(config: Any) -> Any:
-        try:
-            return mapping.config_fn(config)
-        except ValidationError as error:
-            reason = "; ".join(f"{_place(item['loc'])}: {_reason(item['msg'])}" for item in error.errors())
-        except BadRequestError as error:
-            reason = str(error)
-        raise dg.DagsterInvalidConfigError(reason, [], None)  # type: ignore[no-untyped-call]
-
-    return mapping._replace(config_fn=map_config)
-
-
-def _place(path: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-
-
-def _reason(message: str) -> str:
-    return message.removeprefix("Value error, ").removeprefix("Input ")
-
-
-def refuse_environment(context: dg.OpExecutionContext) -> None:
-    """End a run whose config reads environment variables."""
-    if hits := environment_references(context.run.run_config):
-        raise dg.Failure(f"run config may not read environment variables: {', '.join(hits)}", allow_retries=False)
-
-
-def run_question(context: dg.OpExecutionContext, options: FileOptions, ask: Callable[[], Answer]) -> None:
-    """Ask, write the file, and leave the counts with the run; a refusal ends it without any number."""
-    refuse_environment(context)
-    try:
-        answer = ask()
-        name = options.name or f"{context.job_name}-{context.run.run_id}"
-        file = write(answer, load_settings().results, name=name, format=options.format.value, run_id=context.run.run_id)
-    except LambdaPipelineError as error:
-        raise failure(error) from None
-    context.add_output_metadata(metadata.describe_answer(answer, file, options.preview))
-    context.log.info(
-        "%s rows, valid as of %s, are in %s", f"{len(answer.rows):,}", answer.valid_as_of.isoformat(), file
+        check=lambda config: check_sql_query(config, folder, queries),
+        run=leaving_a_file(ask),
     )

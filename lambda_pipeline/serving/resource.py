@@ -37,9 +37,10 @@ from lambda_pipeline.source import (
     open_tables,
 )
 from lambda_pipeline.source.one_resource import keys_of_id, read_one
-from lambda_pipeline.speed import coverage
+from lambda_pipeline.speed import coverage, point_reads
 from lambda_pipeline.speed.entry import Envelope
-from lambda_pipeline.speed.overlay import Overlay, ResourceRead
+from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.point_reads import ResourceRead
 from lambda_pipeline.speed.state import OverlayState
 
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]{0,63})/([A-Za-z0-9.-]{1,64})(?:@(default|-?[0-9]{1,9}))?")
@@ -144,7 +145,7 @@ def read_resources(
         raise BadRequestError("since is no moment with a time zone")
     if overlay is None:
         raise CoverageGapError("the speed layer is off", hint=_ASK_CHANGES)
-    read = overlay.read_type(resource_type, since)
+    read = point_reads.read_type(overlay, resource_type, since)
     with database.connect() as connection, marked_snapshot(connection) as mark:
         generation = published(connection)
         if generation is None:
@@ -206,7 +207,7 @@ def _read_overlay(overlay: Overlay | None, asked: _Reference) -> tuple[ResourceR
     if overlay is None:
         return None, ()
     try:
-        return overlay.read_resource(ResourceKey(_partition_of(asked), asked.type, asked.id)), ()
+        return point_reads.read_resource(overlay, ResourceKey(_partition_of(asked), asked.type, asked.id)), ()
     except RedisUnavailableError as error:
         return None, (f"the speed layer is down ({error.message})",)
 

@@ -1,6 +1,7 @@
 """The overlay in Redis: reading it, noticing what Redis lost of it, and the two scripts that change it.
 
-What the state says belongs in `state`, what an entry holds in `entry`, whether the overlay may be used in `coverage`.
+What the state says belongs in `state`, what an entry holds in `entry`, whether the overlay may be used in `coverage`,
+what is captured of one resource in `point_reads`.
 
 Everything that changes the overlay is one script that first compares `revision`, so that two pollers, or a poller and
 a prune, cannot interleave. Everything a reader needs comes from one MULTI, so that it sees whole polls only. The
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -23,16 +24,16 @@ from redis.retry import Retry
 
 from lambda_pipeline.errors import ConfigurationError, RedisUnavailableError
 from lambda_pipeline.settings import Settings
-from lambda_pipeline.source import NO_PARTITION, ResourceKey, SnapshotMark
+from lambda_pipeline.source import ResourceKey, SnapshotMark
 from lambda_pipeline.speed import coverage
-from lambda_pipeline.speed.entry import Entry, Envelope, key_of, member, rows_name
-from lambda_pipeline.speed.redis_errors import damaged, redis_errors
+from lambda_pipeline.speed.entry import Entry, key_of, member, rows_name
+from lambda_pipeline.speed.redis_errors import redis_errors
 from lambda_pipeline.speed.state import OverlayState
+from lambda_pipeline.speed.stored_state import find_loss, find_restart, parse_polls, parse_state
 
 _SCRIPTS = Path(__file__).parent
 _FIELDS_A_COMMAND = 500
 _STAGE_TTL_S = 600
-_READ_ATTEMPTS = 5
 _STAGED_LOST = -1
 _CHANGED_MEANWHILE = 0
 _PRUNE_CAME_LATE = -1
@@ -70,42 +71,6 @@ class OverlayRead:
     lost: str
     polls: Sequence[tuple[int, SnapshotMark]]
     rows: Mapping[str, Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceRead:
-    """One atomic read of the overlay for one resource.
-
-    Attributes:
-        state: None when there is none.
-        lost: what Redis lost of the resource's type, in words; empty when everything is there.
-        polls: sequence number and mark of every poll that has entries, in order.
-        seq: sequence number of the poll that captured the resource; None where there is no entry.
-        envelope: its point read, as that poll wrote it; None where there is none.
-    """
-
-    state: OverlayState | None
-    lost: str
-    polls: Sequence[tuple[int, SnapshotMark]]
-    seq: int | None
-    envelope: Envelope | None
-
-
-@dataclass(frozen=True, slots=True)
-class TypeRead:
-    """The entries of one type that polls after a moment captured, all of one revision.
-
-    Attributes:
-        state: None when there is none.
-        lost: what Redis lost of the type, in words; empty when everything is there.
-        polls: sequence number and mark of every poll that has entries, in order.
-        held: resource, sequence number of the poll that captured it, and its point read where that is there.
-    """
-
-    state: OverlayState | None
-    lost: str
-    polls: Sequence[tuple[int, SnapshotMark]]
-    held: Sequence[tuple[ResourceKey, int, Envelope | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +120,7 @@ class Overlay:
                 pipeline.info("server")
                 pipeline.hgetall(self.prefix + "state")
                 server, fields = pipeline.execute()
-            state = _parse(fields)
+            state = parse_state(fields)
             revision = fields.get("revision", "")
             if state is None:
                 return OverlayStatus(None, revision, server["run_id"], "there is no overlay in Redis")
@@ -169,9 +134,9 @@ class Overlay:
                     pipeline.hlen(f"{self.prefix}seen:{resource_type}")
                 again, polls, *lengths = pipeline.execute()
         types = [*state.views.values(), *(resource_type for resource_type in state.types for _ in range(2))]
-        lost = _restarted(state, server["run_id"])
+        lost = find_restart(state, server["run_id"])
         if again.get("revision") == revision:
-            lost = lost or _missing(state, list(zip(types, lengths, strict=True))) or _missing_polls(state, polls)
+            lost = find_loss(state, server["run_id"], list(zip(types, lengths, strict=True)), polls)
         return OverlayStatus(state, revision, server["run_id"], lost)
 
     def read(self, digests: Mapping[str, str]) -> OverlayRead:
@@ -191,7 +156,7 @@ class Overlay:
             for key in keys.values():
                 pipeline.hgetall(f"{self.prefix}rows:{key}")
             server, fields, polls, *rows = pipeline.execute()
-        state = _parse(fields)
+        state = parse_state(fields)
         if state is None:
             return OverlayRead(None, "there is no overlay in Redis", (), {})
         # A definition that the overlay does not capture has no rows to lose: `coverage` says that.
@@ -200,77 +165,8 @@ class Overlay:
             for key, entries in zip(keys.values(), rows, strict=True)
             if key in state.views
         ]
-        lost = _restarted(state, server["run_id"]) or _missing(state, lengths) or _missing_polls(state, len(polls))
-        return OverlayRead(state, lost, _polls(polls), dict(zip(keys, rows, strict=True)))
-
-    def read_resource(self, key: ResourceKey) -> ResourceRead:
-        """State, polls and the point read of one resource in one MULTI.
-
-        Raises:
-            RedisUnavailableError: Redis cannot be read.
-        """
-        with redis_errors(), self.client.pipeline(transaction=True) as pipeline:
-            pipeline.info("server")
-            pipeline.hgetall(self.prefix + "state")
-            pipeline.zrange(self.prefix + "polls", 0, -1)
-            pipeline.zcard(f"{self.prefix}order:{key.type}")
-            pipeline.zscore(f"{self.prefix}order:{key.type}", member(key))
-            pipeline.get(_envelope_key(key))
-            server, fields, polls, length, score, text = pipeline.execute()
-        state = _parse(fields)
-        if state is None:
-            return ResourceRead(None, "there is no overlay in Redis", (), None, None)
-        lost = (
-            _restarted(state, server["run_id"])
-            or _missing(state, [(key.type, length)])
-            or _missing_polls(state, len(polls))
-        )
-        seq = None if score is None else int(score)
-        return ResourceRead(state, lost, _polls(polls), seq, self._own(text, seq))
-
-    def read_type(self, resource_type: str, since: datetime | None) -> TypeRead:
-        """State, polls, and the point reads of a type that polls which began after this moment captured, or all.
-
-        Only keys of these resources are read: `order` sorts the resources of a type by poll.
-
-        Raises:
-            RedisUnavailableError: Redis cannot be read, or polls kept changing the overlay meanwhile.
-        """
-        order = f"{self.prefix}order:{resource_type}"
-        with redis_errors():
-            for _ in range(_READ_ATTEMPTS):
-                with self.client.pipeline(transaction=True) as pipeline:
-                    pipeline.info("server")
-                    pipeline.hgetall(self.prefix + "state")
-                    pipeline.zrange(self.prefix + "polls", 0, -1)
-                    pipeline.zcard(order)
-                    server, fields, members, length = pipeline.execute()
-                state, polls = _parse(fields), _polls(members)
-                if state is None:
-                    return TypeRead(None, "there is no overlay in Redis", (), ())
-                later = (seq for seq, mark in polls if since is None or mark.taken_at > since)
-                first = min(later, default=state.seq + 1)
-                captured = self.client.zrangebyscore(order, first, "+inf", withscores=True)
-                found = [(key_of(resource_type, name), int(seq)) for name, seq in cast("list[Any]", captured)]
-                with self.client.pipeline(transaction=True) as pipeline:
-                    pipeline.hget(self.prefix + "state", "revision")
-                    for key, _ in found:
-                        pipeline.get(_envelope_key(key))
-                    revision, *texts = pipeline.execute()
-                if revision == fields["revision"]:
-                    lost = (
-                        _restarted(state, server["run_id"])
-                        or _missing(state, [(resource_type, length)])
-                        or _missing_polls(state, len(polls))
-                    )
-                    held = [(key, seq, self._own(text, seq)) for (key, seq), text in zip(found, texts, strict=True)]
-                    return TypeRead(state, lost, polls, held)
-        raise RedisUnavailableError("polls kept changing the overlay while it was read", hint="ask again")
-
-    def _own(self, text: str | None, seq: int | None) -> Envelope | None:
-        """The point read that this overlay's poll wrote; the key is that of every pipeline in this Redis."""
-        envelope = Envelope.parse(text) if text and seq is not None else None
-        return envelope if envelope is not None and envelope.captured_by == f"{self.prefix}{seq}" else None
+        lost = find_loss(state, server["run_id"], lengths, len(polls))
+        return OverlayRead(state, lost, parse_polls(polls), dict(zip(keys, rows, strict=True)))
 
     def fingerprints_of(self, resource_type: str, keys: Sequence[ResourceKey]) -> list[str | None]:
         """Fingerprints of the entries of these resources, in their order; None for a resource without an entry."""
@@ -359,11 +255,11 @@ class Overlay:
                 pipeline.hgetall(self.prefix + "state")
                 pipeline.zrange(self.prefix + "polls", 0, -1)
                 fields, polls = pipeline.execute()
-            state = _parse(fields)
+            state = parse_state(fields)
             # An older generation must not prune after a newer one.
             if state is None or not state.complete_since.covered_by(mark):
                 return Pruned(0, None)
-            covered = coverage.covered_seq(state, _polls(polls), mark)
+            covered = coverage.covered_seq(state, parse_polls(polls), mark)
             plan = {"types": state.types, "views": dict(state.views)}
             now = replace(state, revision=state.revision + 1, complete_since=mark, pruned_for=generation)
             changed = [
@@ -375,37 +271,26 @@ class Overlay:
         counts = json.loads(outcome)
         return Pruned(counts["forgotten"], now.with_counts(counts))
 
-    def point_read(self, resource_type: str, logical_id: str, partition: int = NO_PARTITION) -> dict[str, Any] | None:
-        """One captured resource; None when it has not changed since the published generation."""
-        with redis_errors():
-            text = self.client.get(_envelope_key(ResourceKey(partition, resource_type, logical_id)))
-        try:
-            found = json.loads(cast("str", text)) if text else None
-        except (ValueError, RecursionError):
-            raise damaged("a point read") from None
-        return cast("dict[str, Any] | None", found)
-
     def size_bytes(self, state: OverlayState) -> int:
         """Memory of everything it keeps, estimated by Redis from samples; one MEMORY USAGE per key."""
         names = ["state", "polls", *_keys(state)]
-        with redis_errors(), self.client.pipeline(transaction=False) as pipeline:
-            for name in names:
-                pipeline.memory_usage(self.prefix + name, samples=20)
-            sizes = pipeline.execute()
-        return sum(size or 0 for size in sizes) + state.envelope_bytes
+        return sum(self._sizes(names)) + state.envelope_bytes
 
     def bytes_by_type(self, state: OverlayState) -> dict[str, int]:
         """The same memory by resource type, without state, marks and point reads."""
         names = [(of_type, f"{name}:{of_type}") for of_type in state.types for name in ("order", "seen")]
         names += [(of_type, f"rows:{name}") for name, of_type in state.views.items()]
-        with redis_errors(), self.client.pipeline(transaction=False) as pipeline:
-            for _, name in names:
-                pipeline.memory_usage(self.prefix + name, samples=20)
-            sizes = pipeline.execute()
         total = dict.fromkeys(state.types, 0)
-        for (of_type, _), size in zip(names, sizes, strict=True):
-            total[of_type] += size or 0
+        for (of_type, _), size in zip(names, self._sizes([name for _, name in names]), strict=True):
+            total[of_type] += size
         return total
+
+    def _sizes(self, names: Sequence[str]) -> list[int]:
+        """Memory of each of these keys, without the prefix; 0 for one that is not there."""
+        with redis_errors(), self.client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.memory_usage(self.prefix + name, samples=20)
+            return [size or 0 for size in pipeline.execute()]
 
     def clear(self) -> None:
         """Forget everything; the next poll makes the overlay again from the source."""
@@ -440,44 +325,7 @@ def _write(pipeline: Pipeline, stage: str, staged: Mapping[str, Mapping[str, str
         pipeline.expire(stage + name, _STAGE_TTL_S)
 
 
-def _envelope_key(key: ResourceKey) -> str:
-    suffix = "" if key.partition == NO_PARTITION else f"@{key.partition}"
-    return f"fhir:{key.type}:{key.id}{suffix}"
-
-
 def _keys(state: OverlayState) -> list[str]:
     """Keys that hold entries of this state, without the prefix."""
     by_type = [f"{name}:{resource_type}" for resource_type in state.types for name in ("order", "seen")]
     return [*by_type, *(f"rows:{name}" for name in state.views)]
-
-
-def _parse(fields: Mapping[str, str]) -> OverlayState | None:
-    try:
-        state = OverlayState.of(fields)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-    well_formed = isinstance(state.views, dict) and all(isinstance(name, str) for name in state.views.values())
-    return state if well_formed else None
-
-
-def _polls(members: Sequence[str]) -> list[tuple[int, SnapshotMark]]:
-    try:
-        return [(int(seq), SnapshotMark.parse(mark)) for seq, mark in (text.split(" ", 1) for text in members)]
-    except ValueError:
-        raise damaged("the mark of a poll") from None
-
-
-def _restarted(state: OverlayState, run_id: str) -> str:
-    return "" if state.run_id == run_id else "Redis was restarted, or is another server"
-
-
-def _missing(state: OverlayState, lengths: Sequence[tuple[str, int]]) -> str:
-    for resource_type, length in lengths:
-        expected = state.entries.get(resource_type, 0)
-        if length != expected:
-            return f"Redis lost entries: {length} of {expected} for {resource_type}"
-    return ""
-
-
-def _missing_polls(state: OverlayState, found: int) -> str:
-    return "" if found == state.polls else f"Redis lost marks of polls: {found} of {state.polls}"

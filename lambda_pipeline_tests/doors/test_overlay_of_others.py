@@ -8,6 +8,7 @@ import redis
 
 from lambda_pipeline.errors import LambdaPipelineError
 from lambda_pipeline.operations.parity import check_parity
+from lambda_pipeline.speed.point_reads import point_read
 from lambda_pipeline_tests.doors import hostile
 from lambda_pipeline_tests.support.hospital import patient
 from lambda_pipeline_tests.support.worlds import World
@@ -64,7 +65,7 @@ def test_an_overlay_that_somebody_changed_ends_no_door_without_a_code(
             for door in (
                 lambda: world.serving.query("patients"),
                 lambda: world.serving.select("SELECT count(*) AS n FROM patients", compare=True),
-                lambda: world.overlay.point_read("Patient", "a"),
+                lambda: point_read(world.overlay, "Patient", "a"),
                 lambda: check_parity(world.serving, "live", sample=None, patience_s=0),
                 world.poll,
                 world.refresh if number % 5 == 4 else world.poll,

@@ -8,6 +8,7 @@ from typing import Any
 from lambda_pipeline.errors import AnswerRefusedError, CoverageGapError, NoGenerationError
 from lambda_pipeline.serving import Filter, Operator
 from lambda_pipeline.source import SnapshotMark
+from lambda_pipeline.speed.point_reads import point_read
 from lambda_pipeline.speed.poll import Poll
 from lambda_pipeline_tests.model import definitions, oracle
 from lambda_pipeline_tests.model.oracle import Rows
@@ -174,7 +175,7 @@ class Checks:
 
     def _point(self, key: str, now: oracle.State) -> None:
         _, kind, logical_id = key.split(":")
-        envelope = self.world.overlay.point_read(kind, logical_id)
+        envelope = point_read(self.world.overlay, kind, logical_id)
         resource = now.get((kind, logical_id))
         require(
             envelope is not None

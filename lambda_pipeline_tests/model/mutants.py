@@ -70,7 +70,7 @@ merge_input = replace(
     ),
     Mutant(
         "lost entries are not counted",
-        "speed.overlay:_missing",
+        "speed.stored_state:_missing",
         "length != expected",
         "length > expected",
         ("faults",),
@@ -196,7 +196,7 @@ state = state and self.overlay.publish(
     Mutant(
         "a prune forgets all that was there when it began",
         "speed.overlay:Overlay.prune",
-        "covered = coverage.covered_seq(state, _polls(polls), mark)",
+        "covered = coverage.covered_seq(state, parse_polls(polls), mark)",
         "covered = state.seq",
         ("late", "interleaved"),
     ),

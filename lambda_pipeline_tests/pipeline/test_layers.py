@@ -13,6 +13,7 @@ from lambda_pipeline.batch.refresh import refresh
 from lambda_pipeline.database import Database
 from lambda_pipeline.errors import BadRequestError, NoGenerationError, RefreshError, ViewNotPublishedError
 from lambda_pipeline.serving import Filter, Operator
+from lambda_pipeline.speed.point_reads import point_read
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.definitions import CONDITIONS, DEFINITIONS, HEIGHTS, PATIENTS
 from lambda_pipeline_tests.support.hospital import condition, height, patient
@@ -73,7 +74,7 @@ def test_the_refresh_absorbs_the_day_and_the_overlay_is_pruned(published_cohort:
     poll = published_cohort.poll()
     assert (poll.entries, poll.pruned) == (0, 1)
     assert published_cohort.cohort() == before
-    assert published_cohort.overlay.point_read("Patient", "a") is None
+    assert point_read(published_cohort.overlay, "Patient", "a") is None
 
 
 def test_counts_add_up(published_cohort: World) -> None:
@@ -101,7 +102,7 @@ def test_point_reads_have_the_resource_as_rest_gives_it(published_cohort: World)
     published_cohort.demo.update(height("h1", "a", 182, meta={"tag": [{"system": "s", "code": "t"}]}))
     published_cohort.demo.delete("Condition", "dm-c")
     published_cohort.poll()
-    envelope = published_cohort.overlay.point_read("Observation", "h1")
+    envelope = point_read(published_cohort.overlay, "Observation", "h1")
     assert envelope is not None
     assert set(envelope) == {
         "resource_type", "resource", "version", "last_updated", "cached_at", "deleted", "captured_by",
@@ -109,7 +110,7 @@ def test_point_reads_have_the_resource_as_rest_gives_it(published_cohort: World)
     assert envelope["resource"]["id"] == "h1"
     assert envelope["resource"]["meta"]["versionId"] == "2"
     assert envelope["resource"]["meta"]["tag"] == [{"system": "s", "code": "t"}]
-    gone = published_cohort.overlay.point_read("Condition", "dm-c")
+    gone = point_read(published_cohort.overlay, "Condition", "dm-c")
     assert gone is not None
     assert gone["deleted"] is True
     assert gone["resource"] is None

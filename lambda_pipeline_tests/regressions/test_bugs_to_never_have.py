@@ -26,6 +26,7 @@ from lambda_pipeline.serving import Filter, Operator
 from lambda_pipeline.serving.read import open_batch
 from lambda_pipeline.settings import Settings, sql_directory
 from lambda_pipeline.speed import poll as poll_module
+from lambda_pipeline.speed.point_reads import point_read
 from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline_tests.hapi.unusual_rows import write_raw
 from lambda_pipeline_tests.support.definitions import DEFINITIONS, GIVEN_NAMES, PATIENTS
@@ -330,7 +331,7 @@ def test_20_half_past_twelve_stays_half_past_twelve(empty_world: World, hour: in
     ready(empty_world)
     DemoHapi(empty_world.database, clock=lambda: moment).update(height("h", "p0"))
     empty_world.poll()
-    envelope = empty_world.overlay.point_read("Observation", "h")
+    envelope = point_read(empty_world.overlay, "Observation", "h")
     assert envelope is not None
     assert envelope["resource"]["meta"]["lastUpdated"] == f"2026-03-01T{hour:02}:30:15.123+00:00"
     assert datetime.fromisoformat(envelope["last_updated"]) == moment
@@ -681,7 +682,7 @@ def test_42_server_local_times_are_not_read_as_utc(make_world: Callable[..., Wor
     )
     ready(world).demo.update(height("h", "p0"))
     assert world.poll().count == 1
-    envelope = world.overlay.point_read("Observation", "h")
+    envelope = point_read(world.overlay, "Observation", "h")
     assert envelope is not None
     assert datetime.fromisoformat(envelope["resource"]["meta"]["lastUpdated"]) == moment
 

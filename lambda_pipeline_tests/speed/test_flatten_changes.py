@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 
+from lambda_pipeline.speed.point_reads import point_read
 from lambda_pipeline_tests.support.definitions import PATIENTS
 from lambda_pipeline_tests.support.hospital import patient
 from lambda_pipeline_tests.support.worlds import World
@@ -25,4 +26,4 @@ def test_a_resource_that_one_view_cannot_read_keeps_its_rows_in_the_others(make_
     assert sorted(strict.frame["id"]) == ["a", "c"]
     assert [each.resource for each in strict.quarantined] == ["Patient/b"]
     assert not world.serving.query("patients").quarantined
-    assert world.overlay.point_read("Patient", "b") is not None
+    assert point_read(world.overlay, "Patient", "b") is not None

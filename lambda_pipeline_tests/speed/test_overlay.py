@@ -13,6 +13,7 @@ from lambda_pipeline.source.snapshot import marked_snapshot
 from lambda_pipeline.speed import poll as poll_module
 from lambda_pipeline.speed.entry import key_of, member
 from lambda_pipeline.speed.overlay import Overlay
+from lambda_pipeline.speed.point_reads import point_read
 from lambda_pipeline.speed.poll import Poller
 from lambda_pipeline_tests.support.hospital import patient
 from lambda_pipeline_tests.support.servers import OwnRedis
@@ -204,7 +205,7 @@ def test_a_generation_prunes_the_entries_it_covers_and_no_others(empty_world: Wo
     pruned = empty_world.overlay.prune(3, newer)
     assert (pruned.forgotten, pruned.state and pruned.state.entry_count) == (1, 1)
     assert pruned.state == empty_world.overlay.read_status().state
-    assert [empty_world.overlay.point_read("Patient", name) is None for name in ("b", "c")] == [True, False]
+    assert [point_read(empty_world.overlay, "Patient", name) is None for name in ("b", "c")] == [True, False]
     assert empty_world.overlay.prune(2, older).state is None
     assert empty_world.overlay.read_status().state == pruned.state
 

@@ -186,6 +186,18 @@ def open_source(
         yield OpenRead(connection, inputs, mark, generation, ("hapi",), tuple(quarantined))
 
 
+def clock_note(state: OverlayState, generation: Generation, settings: Settings) -> tuple[str, ...]:
+    """The note of whatever comes from the overlay after polls that trusted HAPI's timestamps; none after exact ones."""
+    if state.mark == state.exact_mark or coverage.covers_all(generation, state):
+        return ()
+    since = state.exact_mark.taken_at.isoformat(timespec="seconds")
+    note = (
+        f"assumes that since {since}, when it was last verified, HAPI's timestamps were at most"
+        f" {settings.poll_overlap_s:g} s off, and that nothing was expunged, retagged or rewritten in place"
+    )
+    return (note,)
+
+
 @dataclass(frozen=True, slots=True)
 class _LiveRead:
     """One live read inside its snapshot."""
@@ -224,21 +236,10 @@ class _LiveRead:
         assert state is not None
         covered = coverage.covered_seq(state, overlay_read.polls, self.generation.mark)
         rows = {name: _drop_covered(entries, covered) for name, entries in overlay_read.rows.items()}
-        return self._open(rows, self._frontier(state), "overlay", self._clock_note(state))
+        return self._open(rows, self._frontier(state), "overlay", clock_note(state, self.generation, self.settings))
 
     def _frontier(self, state: OverlayState) -> SnapshotMark:
         return state.mark.later(self.generation.mark)
-
-    def _clock_note(self, state: OverlayState) -> tuple[str, ...]:
-        if state.mark == state.exact_mark or coverage.covers_all(self.generation, state):
-            return ()
-        since = state.exact_mark.taken_at.isoformat(timespec="seconds")
-        overlap = self.settings.poll_overlap_s
-        note = (
-            f"assumes that since {since}, when it was last verified, HAPI's timestamps were at most {overlap:g} s off,"
-            " and that nothing was expunged, retagged or rewritten in place"
-        )
-        return (note,)
 
     def _require_source(self, refusal: AnswerRefusedError) -> None:
         """Raise unless the changes since the generation may be read from HAPI's tables, and can be."""

@@ -24,6 +24,7 @@ from lambda_pipeline.errors import (
     SourceError,
     StaleAnswerError,
 )
+from lambda_pipeline.serving.read import clock_note
 from lambda_pipeline.settings import Settings
 from lambda_pipeline.source import (
     NO_PARTITION,
@@ -41,7 +42,6 @@ from lambda_pipeline.speed import coverage, point_reads
 from lambda_pipeline.speed.entry import Envelope
 from lambda_pipeline.speed.overlay import Overlay
 from lambda_pipeline.speed.point_reads import ResourceRead
-from lambda_pipeline.speed.state import OverlayState
 
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]{0,63})/([A-Za-z0-9.-]{1,64})(?:@(default|-?[0-9]{1,9}))?")
 
@@ -164,7 +164,7 @@ def read_resources(
     if oldest is not None and age_s > oldest:
         raise StaleAnswerError(f"the frontier is {age_s:.0f} s old", hint="wait for the next poll")
     covered = coverage.covered_seq(read.state, read.polls, generation.mark)
-    notes = _clock_notes(read.state)
+    notes = clock_note(read.state, generation, settings)
     found = [_captured(key, envelope, frontier, notes) for key, seq, envelope in read.held if seq > covered]
     return sorted(found, key=lambda resource: resource.reference)
 
@@ -178,13 +178,6 @@ def _captured(key: ResourceKey, envelope: Envelope | None, frontier: SnapshotMar
     return Resource(
         _name(key), status, envelope.version, envelope.last_updated, envelope.body, "overlay", frontier.taken_at, notes
     )
-
-
-def _clock_notes(state: OverlayState) -> tuple[str, ...]:
-    if state.mark == state.exact_mark:
-        return ()
-    since = state.exact_mark.taken_at.isoformat(timespec="seconds")
-    return (f"assumes that since {since}, when it was last verified, HAPI's timestamps were right",)
 
 
 def _parse(reference: object) -> _Reference:
@@ -239,7 +232,7 @@ def _from_overlay(
         return None  # the generation may have seen a later state
     if envelope.body is None and not envelope.deleted:
         return None  # it cannot be read, and the source says why
-    return _captured(key, envelope, state.mark, _clock_notes(state))
+    return _captured(key, envelope, state.mark, clock_note(state, generation, settings))
 
 
 def _from_source(

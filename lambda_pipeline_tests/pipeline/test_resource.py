@@ -59,6 +59,20 @@ def test_both_places_give_the_same_text_and_every_digit(published_cohort: World)
     assert stored.content["valueQuantity"]["value"] == Decimal("0.10000000000000000555")
 
 
+def test_a_point_read_has_the_note_that_an_answer_over_the_same_polls_has(make_world: Callable[..., World]) -> None:
+    """Polls that trust timestamps see no expunge either: the note says all that is assumed."""
+    world = make_world(exact_scan_max_rows=0, sweep_interval_s=3600, poll_overlap_s=5)
+    world.demo.update(patient("a"))
+    world.refresh()
+    world.poll()
+    world.demo.update(patient("a", "female"))
+    world.poll()
+    answer, found = world.serving.query("patients"), world.serving.resource("Patient/a")
+    assert answer.sources[-1] == found.source == "overlay"
+    assert found.notes == answer.notes
+    assert "nothing was expunged" in found.notes[0]
+
+
 def test_deleted_and_unknown_are_told_apart(published_cohort: World) -> None:
     published_cohort.demo.delete("Patient", "b")
     assert known(published_cohort.serving.resource("Patient/b")) == ("hapi", "deleted", 2)
